@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"tutti/mixer"
+)
+
+// What the API needs from others, declared here and fitted in cmd/tutti. An
+// error of any of them that has a method Code() string keeps its code; the
+// table in errors.go knows the status that goes with it.
+
+// SessionRequest asks for a WebRTC session in a room.
+type SessionRequest struct {
+	ID, Name string
+	Role     mixer.Role
+	Offer    string // SDP
+}
+
+// Gateway opens WebRTC sessions: admits the participant, answers the offer.
+type Gateway interface {
+	Open(ctx context.Context, room *mixer.Room, req SessionRequest) (Session, error)
+	// Session answers the live session of a participant.
+	Session(room, participant string) (Session, bool)
+}
+
+// Session is the WebRTC side of a participant; it ends when the participant
+// leaves its room.
+type Session interface {
+	// Answer is the SDP answer with all of the server's candidates.
+	Answer() string
+	// ETag is the strong, quoted entity tag of the present ICE session
+	// (RFC 9725, section 4.3.1). It changes with an ICE restart.
+	ETag() string
+	// Trickle takes the candidates of an SDP fragment (RFC 8840).
+	Trickle(fragment string) error
+	// Restart answers the fragment of a restarted ICE session.
+	Restart(fragment string) (string, error)
+}
+
+// RecordingOptions is what a recording is asked to be.
+type RecordingOptions struct {
+	Format    string `json:"format"` // webm
+	Rendition string `json:"rendition"`
+	AudioOnly bool   `json:"audio_only"`
+	SegmentS  int    `json:"segment_s"`
+}
+
+// RecordingFile is one file of a recording.
+type RecordingFile struct {
+	Name      string  `json:"name"`
+	Bytes     int64   `json:"bytes"`
+	DurationS float64 `json:"duration_s"`
+}
+
+// RecordingGap is a stretch of a recording that was lost.
+type RecordingGap struct {
+	OffsetS   float64 `json:"offset_s"`
+	DurationS float64 `json:"duration_s"`
+	Reason    string  `json:"reason"`
+}
+
+// Recording is the recording resource.
+type Recording struct {
+	ID        string          `json:"id"`
+	Room      string          `json:"room"`
+	State     string          `json:"state"` // starting active paused ending complete failed
+	Format    string          `json:"format"`
+	Rendition string          `json:"rendition"`
+	AudioOnly bool            `json:"audio_only"`
+	StartedAt time.Time       `json:"started_at"` // wall clock of the first mixed frame
+	EndedAt   *time.Time      `json:"ended_at,omitempty"`
+	Bytes     int64           `json:"bytes"`
+	DurationS float64         `json:"duration_s"`
+	Files     []RecordingFile `json:"files"`
+	Gaps      []RecordingGap  `json:"gaps"`
+	Error     string          `json:"error,omitempty"`
+}
+
+// Recordings starts, ends and hands out recordings. A finished recording
+// outlives its room.
+type Recordings interface {
+	// Start answers when the first mixed frame has been taken.
+	Start(ctx context.Context, room *mixer.Room, o RecordingOptions) (Recording, error)
+	List(room string) []Recording
+	Get(room, id string) (Recording, error)
+	// SetState takes paused, active or ending; with ending it answers when the
+	// file is complete.
+	SetState(ctx context.Context, room, id, state string) (Recording, error)
+	Delete(room, id string) error
+	Open(room, id, file string) (io.ReadSeekCloser, error)
+}
+
+// Live streams a room's mix as one progressive WebM until ctx ends or the room
+// closes; flush is called after every cluster.
+type Live interface {
+	Stream(ctx context.Context, room *mixer.Room, w io.Writer, flush func()) error
+}

@@ -1,0 +1,53 @@
+package mixer
+
+import (
+	"time"
+
+	"tutti/mixer/layout"
+)
+
+// EventType names what happened in a room, in the words of the API.
+type EventType string
+
+// The events that a room tells by itself, and those of its recordings.
+const (
+	RoomStarted          EventType = "room_started"
+	RoomFinished         EventType = "room_finished"
+	ParticipantJoined    EventType = "participant_joined"
+	ParticipantLeft      EventType = "participant_left"
+	ParticipantUpdated   EventType = "participant_updated"
+	TrackPublished       EventType = "track_published"
+	TrackUnpublished     EventType = "track_unpublished"
+	ActiveSpeakerChanged EventType = "active_speaker_changed"
+	LayoutChanged        EventType = "layout_changed"
+	RecordingStarted     EventType = "recording_started"
+	RecordingUpdated     EventType = "recording_updated"
+	RecordingEnded       EventType = "recording_ended"
+	NodeDraining         EventType = "node_draining"
+)
+
+// Event is one thing that happened in a room. Fields that do not belong to its
+// type are empty.
+type Event struct {
+	Type        EventType       `json:"type"`
+	Room        string          `json:"room"`
+	Time        time.Time       `json:"time"`
+	Participant *ParticipantRef `json:"participant,omitempty"`
+	Track       string          `json:"track,omitempty"` // audio, video
+	Layout      *layout.Layout  `json:"layout,omitempty"`
+	Recording   *RecordingRef   `json:"recording,omitempty"`
+	Reason      string          `json:"reason,omitempty"`
+}
+
+// ParticipantRef names a participant within an event.
+type ParticipantRef struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+}
+
+// RecordingRef names a recording within an event.
+type RecordingRef struct {
+	ID    string `json:"id"`
+	State string `json:"state"`
+}
