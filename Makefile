@@ -1,0 +1,66 @@
+# make help tells what there is. Everything is safe to repeat.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Go is found also where it was only unpacked.
+export PATH := $(PATH):/usr/local/go/bin
+
+# How long each fuzz target runs in make test.
+FUZZTIME ?= 10s
+# How long make test may take for the Go tests of one package.
+TIMEOUT  ?= 10m
+
+GO_FILES = $(shell find . -name '*.go' -not -path './.cache/*' -not -path '*/node_modules/*')
+
+.PHONY: help
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: packages ## Build bin/tutti
+	go build -o bin/tutti ./cmd/tutti
+
+.PHONY: run
+run: build ## Start a server with four synthetic people in a room; HTTP=:8080 UDP=:7882 PEOPLE=4 change it
+	@exec .ci/demo
+
+.PHONY: test
+test: test-packages vet unit fuzz js ## Run all checks and tests; FUZZTIME=10s for each fuzz target
+	@echo "all tests passed"
+
+.PHONY: vet
+vet: packages ## Only go vet, gofumpt and staticcheck
+	go vet ./...
+	@unformatted=$$(go tool gofumpt -l $(GO_FILES)); \
+	if [ -n "$$unformatted" ]; then echo "not as gofumpt writes it:"; echo "$$unformatted"; exit 1; fi
+	go tool staticcheck ./...
+
+.PHONY: unit
+unit: test-packages ## Only the Go tests, with the race detector
+	go test -race -timeout $(TIMEOUT) ./...
+
+.PHONY: fuzz
+fuzz: packages ## Only the fuzz targets
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: js
+js: test-packages ## Only the tests of the web page's modules
+	@files=$$(find assets/web -name '*.test.js' -o -name '*.test.mjs' | sort); \
+	if [ -n "$$files" ]; then node --test $$files; fi
+
+.PHONY: bench
+bench: test-packages build ## Measure, and print the figures of bench/results
+	go run ./bench $(BENCH)
+
+.PHONY: packages test-packages
+packages:
+	@command -v go >/dev/null || { echo "Go is not installed: see https://go.dev/dl/"; exit 1; }
+	@.ci/packages build
+test-packages: packages
+	@.ci/packages build test
+
+.PHONY: clean
+clean: ## Remove what was built; recordings in data stay
+	rm -rf bin .cache
