@@ -17,13 +17,13 @@ const (
 	Speaker = "speaker" // who speaks large, the others in a strip
 )
 
-// MaxTiles is the most tiles that any layout draws, and the default of a grid.
+// MaxTiles is the most tiles that any layout draws.
 const MaxTiles = 49
 
 // Layout is what a room is told to look like, as the API carries it.
 type Layout struct {
 	Name string `json:"name"`
-	// MaxTiles is the most tiles of a grid, 1 to 49; 0 means 25.
+	// MaxTiles is the most tiles, 1 to 49; 0 means 25. A strip is bounded besides.
 	MaxTiles int `json:"max_tiles,omitempty"`
 }
 

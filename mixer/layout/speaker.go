@@ -22,9 +22,12 @@ func placeSpeaker(canvas image.Point, seats []Seat, main int, speaker string, mo
 	if canvas.X < canvas.Y {
 		strip = placeBottom
 	}
-	if len(others) == 0 || most == 1 {
-		// One tile alone: then it is the speaker's, even beside a screen.
-		return []Tile{tile(choose(append(seats[main:main+1:main+1], others...), 1, speaker)[0], image.Rectangle{Max: canvas})}
+	if len(others) == 0 {
+		return placeGrid(canvas, seats)
+	}
+	if most == 1 { // then the one tile is the speaker's, even beside a screen
+		others = append([]Seat{seats[main]}, others...)
+		return placeGrid(canvas, choose(others, 1, speaker))
 	}
 	return strip(canvas, seats[main], others, speaker, most-1)
 }
