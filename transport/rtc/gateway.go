@@ -1,0 +1,132 @@
+package rtc
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/webrtc/v4"
+
+	"tutti/mixer"
+)
+
+// Request asks for a session in a room.
+type Request struct {
+	ID, Name string
+	Role     mixer.Role
+	Offer    string // SDP
+}
+
+// Gateway opens sessions on one UDP port.
+type Gateway struct {
+	cfg    Config
+	api    *webrtc.API
+	socket *sockets
+	panics atomic.Uint64
+
+	work sync.WaitGroup // one per peer that is not wholly gone
+
+	mu     sync.Mutex
+	closed bool
+	peers  map[key]*Peer
+	fans   map[string]*fanout // by room
+}
+
+type key struct{ room, participant string }
+
+// New binds the sockets.
+func New(cfg Config) (*Gateway, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	logs := loggerFactory{cfg.Logger}
+	socket, err := listen(cfg, logs)
+	if err != nil {
+		return nil, err
+	}
+	api, err := newAPI(cfg, socket, logs)
+	if err != nil {
+		socket.close()
+		return nil, err
+	}
+	return &Gateway{cfg: cfg, api: api, socket: socket, peers: map[key]*Peer{}, fans: map[string]*fanout{}}, nil
+}
+
+// Open checks the offer, admits the participant and answers when the answer is
+// complete; the media starts to flow when the client has connected. The errors
+// are an *Error or what the room's Join says.
+func (g *Gateway) Open(ctx context.Context, room *mixer.Room, req Request) (*Peer, error) {
+	return g.open(ctx, mixerRoom{room}, req)
+}
+
+// Session answers the live session of a participant.
+func (g *Gateway) Session(room, participant string) (*Peer, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p, ok := g.peers[key{room, participant}]
+	return p, ok
+}
+
+// Sessions answers how many sessions are open.
+func (g *Gateway) Sessions() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.peers)
+}
+
+// Panics answers how many goroutines of peers were ended by a panic.
+func (g *Gateway) Panics() uint64 { return g.panics.Load() }
+
+// Addresses answers the UDP addresses that are bound.
+func (g *Gateway) Addresses() []string { return g.socket.addresses() }
+
+// Close refuses new sessions, ends all there are and, when everything of them
+// is gone or ctx ends, closes the sockets. It may be called again.
+func (g *Gateway) Close(ctx context.Context) error {
+	g.mu.Lock()
+	g.closed = true
+	peers := make([]*Peer, 0, len(g.peers))
+	for _, p := range g.peers {
+		peers = append(peers, p)
+	}
+	g.mu.Unlock()
+	for _, p := range peers {
+		p.leave("shutdown")
+	}
+	done := make(chan struct{})
+	go func() { g.work.Wait(); close(done) }()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	g.socket.close()
+	return err
+}
+
+// admit takes a place in the registry, so that Close waits for the peer.
+func (g *Gateway) admit(p *Peer) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	if _, taken := g.peers[p.key]; taken {
+		return mixer.ErrParticipantExists
+	}
+	g.work.Add(1)
+	g.peers[p.key] = p
+	return nil
+}
+
+// forget gives the place back when everything of the peer is gone.
+func (g *Gateway) forget(p *Peer) {
+	g.mu.Lock()
+	if g.peers[p.key] == p {
+		delete(g.peers, p.key)
+	}
+	g.mu.Unlock()
+	g.work.Done()
+}
