@@ -2,6 +2,9 @@ package mixer
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tutti/codec"
@@ -9,217 +12,345 @@ import (
 	"tutti/mixer/layout"
 )
 
-// Role is what a participant does in a room.
-type Role string
+// Room is one mix: who is in it, what it is set to, who takes its output.
+type Room struct {
+	rooms   *Rooms
+	id      string
+	created time.Time // the epoch of all PTS
+	count   counters
+	scene   atomic.Pointer[scene]
+	speaker atomic.Pointer[string] // written by the audio loop
+	canvas  lastCanvas             // written by the video loop
+	done    chan struct{}
 
-// The roles: a viewer receives, a publisher sends, a participant does both.
-const (
-	Viewer    Role = "viewer"
-	Publisher Role = "publisher"
-	Both      Role = "participant"
-)
+	mu          sync.Mutex // control state; never held while media is touched or anybody is called
+	settings    Settings
+	settingsVer uint64
+	version     uint64 // of the scene
+	order       []*Participant
+	subs        []*Subscription
+	watchers    int // snapshots under way: they need the canvas but no encoder
+	closed      bool
+	audio       *audioLoop // nil while there is nobody to hear
+	video       *videoLoop // nil while there is nobody to see it
+	audioEnded  <-chan struct{}
+	videoEnded  <-chan struct{}
+	emptyTimer  *time.Timer
 
-// State is where a participant is in its life.
-type State string
-
-// The states of a participant.
-const (
-	Joining State = "joining" // admitted, its media does not flow yet
-	Active  State = "active"
-	Left    State = "left"
-)
-
-// JoinConfig is who joins and by what it is heard and seen.
-type JoinConfig struct {
-	ID   string // ValidID, unique in the room
-	Name string // shown on the tile, at most 64 runes
-	Role Role
-	// Audio and Video are nil where the participant has no such track.
-	Audio AudioIn
-	Video VideoIn
-	// Link answers what the transport knows, for the API; may be nil.
-	Link func() LinkStats
-	// OnLeave is called once, without a lock held, when the participant has left
-	// for whatever reason; the transport closes its connection then.
-	OnLeave func(reason string)
+	outbox outbox
 }
 
-// Participant is one session in a room. Its methods may be called from any
-// goroutine.
-type Participant struct{ room *Room }
-
-// Audio is a participant's sound as the API shows it.
-type Audio struct {
-	Muted     bool
-	Deafened  bool
-	GainDB    float64 // -60 to 20
-	LevelDBOV float64
-	Speaking  bool
-	// Blocks counts the 20 ms blocks by origin.
-	Blocks [Origins]uint64
+func newRoom(rs *Rooms, id string, s Settings) *Room {
+	r := &Room{rooms: rs, id: id, created: time.Now(), done: make(chan struct{}), settings: s, settingsVer: 1}
+	r.scene.Store(&scene{})
+	return r
 }
 
-// Video is a participant's picture as the API shows it.
-type Video struct {
-	Muted bool
-	VideoInfo
+// open announces the room and starts the time that it may stay empty.
+func (r *Room) open() {
+	r.change(func() { r.post(Event{Type: RoomStarted}) })
 }
-
-// ParticipantInfo is a participant at one moment.
-type ParticipantInfo struct {
-	ID, Name string
-	Role     Role
-	State    State
-	JoinedAt time.Time
-	Audio    *Audio // nil: no such track
-	Video    *Video
-	Link     LinkStats
-	Version  uint64 // rises with every change by Update
-}
-
-// ParticipantPatch is what can be changed; nil leaves a thing as it is.
-type ParticipantPatch struct {
-	Name                 *string
-	AudioMuted, Deafened *bool
-	GainDB               *float64
-	VideoMuted           *bool
-}
-
-// ID answers the participant's identifier.
-func (p *Participant) ID() string { panic("todo") }
-
-// Room answers the room it is in.
-func (p *Participant) Room() *Room { return p.room }
-
-// Info answers the participant as it is now.
-func (p *Participant) Info() ParticipantInfo { panic("todo") }
-
-// Activate lets the participant be seen and heard: its media flows.
-func (p *Participant) Activate() { panic("todo") }
-
-// Update changes what the patch names; a *FieldError changes nothing.
-func (p *Participant) Update(ParticipantPatch) error { panic("todo") }
-
-// Leave ends the participant. When it returns, no loop touches its inputs any
-// more. It may be called again.
-func (p *Participant) Leave(reason string) { panic("todo") }
-
-// Room mixes.
-type Room struct{}
 
 // ID answers the room's identifier.
-func (r *Room) ID() string { panic("todo") }
+func (r *Room) ID() string { return r.id }
 
 // CreatedAt is when the room was created; the PTS of its packets count from it.
-func (r *Room) CreatedAt() time.Time { panic("todo") }
+func (r *Room) CreatedAt() time.Time { return r.created }
 
-// Settings answers the settings and their version, which rises with each change.
-func (r *Room) Settings() (Settings, uint64) { panic("todo") }
+// Done is closed when the room has been closed.
+func (r *Room) Done() <-chan struct{} { return r.done }
+
+// Settings answers the settings and their version, which rises with each
+// change. The metadata must not be written.
+func (r *Room) Settings() (Settings, uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settings, r.settingsVer
+}
 
 // Update replaces the settings by what fn makes of them, while the room runs.
 // ifVersion, if not 0, must be the version that is changed: else ErrVersion.
-func (r *Room) Update(ifVersion uint64, fn func(Settings) (Settings, error)) error { panic("todo") }
-
-// Layout answers the layout and the tiles that it has now.
-func (r *Room) Layout() (layout.Layout, []layout.Tile) { panic("todo") }
-
-// Join admits a participant: ErrRoomFull, ErrRoomClosed, ErrParticipantExists
-// or a *FieldError.
-func (r *Room) Join(JoinConfig) (*Participant, error) { panic("todo") }
-
-// Participant answers the one with that identifier or ErrParticipantNotFound.
-func (r *Room) Participant(id string) (*Participant, error) { panic("todo") }
-
-// Participants answers all, in the order in which they joined.
-func (r *Room) Participants() []*Participant { panic("todo") }
-
-// SubscribeConfig is who takes what of a room's output.
-type SubscribeConfig struct {
-	Sink         Sink
-	Audio, Video bool
-	// Without is the participant whose own voice is left out; empty for the full mix.
-	Without string
-	// Rendition is empty for the default one.
-	Rendition string
-	// Continuous keeps the output flowing while nobody publishes: for recordings.
-	Continuous bool
+// An error of fn or of Validate changes nothing.
+func (r *Room) Update(ifVersion uint64, fn func(Settings) (Settings, error)) error {
+	for {
+		old, version := r.Settings()
+		if ifVersion != 0 && version != ifVersion {
+			return ErrVersion
+		}
+		next, err := fn(old)
+		if err != nil {
+			return err
+		}
+		if err := next.Validate(); err != nil {
+			return err
+		}
+		if done, err := r.apply(next, version); done || err != nil {
+			return err
+		}
+	}
 }
 
-// Subscription is a Sink that is attached to a room.
-type Subscription struct{}
+// apply sets the settings unless they were changed since version.
+func (r *Room) apply(next Settings, version uint64) (done bool, err error) {
+	r.change(func() {
+		switch {
+		case r.closed:
+			err = ErrRoomClosed
+		case r.settingsVer == version:
+			if next.Layout != r.settings.Layout {
+				l := next.Layout
+				r.post(Event{Type: LayoutChanged, Layout: &l})
+			}
+			r.settings = next
+			r.settingsVer++
+			done = true
+		}
+	})
+	return done, err
+}
 
-// Subscribe attaches a sink. The first picture that it gets is a key frame,
-// asked for at once.
-func (r *Room) Subscribe(SubscribeConfig) (*Subscription, error) { panic("todo") }
+// change runs fn with the control state locked, swaps in the scene that
+// follows from it, starts and stops loops as that needs, and then tells the
+// events that fn has posted. It answers a fence, which returns when no loop
+// sees an older scene any more.
+func (r *Room) change(fn func()) (fence func()) {
+	r.mu.Lock()
+	audio, video, audioEnded, videoEnded := r.audio, r.video, r.audioEnded, r.videoEnded
+	fn()
+	r.scene.Store(r.buildScene())
+	r.reconcile()
+	r.mu.Unlock()
+	r.outbox.flush(r.rooms.cfg.OnEvent)
+	return func() {
+		if audio != nil {
+			audio.fence.pass()
+		}
+		if video != nil {
+			video.fence.pass()
+		}
+		wait(audioEnded) // a loop that was told to stop before may still be in its last tick
+		wait(videoEnded)
+	}
+}
 
-// RequestKeyFrame asks for a key frame; requests of many are coalesced.
-func (s *Subscription) RequestKeyFrame() { panic("todo") }
+// wait waits for a loop to end, if there was one.
+func wait(ended <-chan struct{}) {
+	if ended != nil {
+		<-ended
+	}
+}
 
-// Close detaches the sink. When it returns, no Write is under way or to come.
-func (s *Subscription) Close() { panic("todo") }
+// reconcile starts and stops the loops so that they run where somebody hears
+// or sees them, with the configuration that the settings ask for, and the
+// timer of an empty room. r.mu is held.
+func (r *Room) reconcile() {
+	sc := r.scene.Load()
+	continuous := slices.ContainsFunc(r.subs, func(s *Subscription) bool { return s.cfg.Continuous })
+	sounding := slices.ContainsFunc(sc.seats, func(s seat) bool { return s.voice != nil })
+	wantAudio := !r.closed && len(sc.audioSubs) > 0 && (sounding || continuous)
+	wantVideo := !r.closed && (len(sc.videoSubs) > 0 || r.watchers > 0)
 
-// Snapshot answers the canvas as it is now; the caller releases it.
-func (r *Room) Snapshot(ctx context.Context) (*i420.Frame, error) { panic("todo") }
+	if r.audio != nil && (!wantAudio || r.audio.cfg != r.audioConfig()) {
+		r.audio.stop()
+		r.audioEnded, r.audio = r.audio.ended, nil
+	}
+	if r.video != nil && (!wantVideo || r.video.cfg != r.videoConfig()) {
+		r.video.stop()
+		r.videoEnded, r.video = r.video.ended, nil
+	}
+	if wantAudio && r.audio == nil {
+		r.audio = startAudio(r, r.audioConfig(), r.audioEnded)
+	}
+	if wantVideo && r.video == nil {
+		r.video = startVideo(r, r.videoConfig(), r.videoEnded)
+	}
+	r.watchEmpty()
+}
+
+// watchEmpty runs the empty timeout while nobody is in the room. r.mu is held.
+func (r *Room) watchEmpty() {
+	timeout := time.Duration(r.settings.EmptyTimeoutS) * time.Second
+	switch {
+	case r.closed || len(r.order) > 0 || timeout == 0:
+		if r.emptyTimer != nil {
+			r.emptyTimer.Stop()
+			r.emptyTimer = nil
+		}
+	case r.emptyTimer == nil:
+		r.emptyTimer = time.AfterFunc(timeout, r.closeIfEmpty)
+	}
+}
+
+func (r *Room) closeIfEmpty() {
+	r.mu.Lock()
+	empty := len(r.order) == 0 && r.settings.EmptyTimeoutS > 0
+	r.mu.Unlock()
+	if empty {
+		r.Close("empty")
+	}
+}
+
+func (r *Room) audioConfig() audioConfig {
+	return audioConfig{AudioEncoderConfig{Channels: 1, BitrateBPS: r.settings.Audio.BitrateBPS}}
+}
+
+func (r *Room) videoConfig() videoConfig {
+	c, rung := r.settings.Canvas, r.settings.Renditions[0]
+	background, _ := parseColour(c.Background)
+	return videoConfig{
+		VideoEncoderConfig{Codec: codec.VP8, Width: c.Width, Height: c.Height, FPS: c.FPS, BitrateBPS: rung.BitrateBPS},
+		background,
+	}
+}
+
+// Layout answers the layout and the tiles that it has now.
+func (r *Room) Layout() (layout.Layout, []layout.Tile) {
+	r.mu.Lock()
+	cfg := r.videoConfig()
+	r.mu.Unlock()
+	sc := r.scene.Load()
+	tiles, _ := sc.place(cfg, r.activeSpeaker(), nil)
+	return sc.layout, tiles
+}
+
+// activeSpeaker answers who has the floor, or "".
+func (r *Room) activeSpeaker() string {
+	if p := r.speaker.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
 
 // Stats answers counters of the room since it began.
-func (r *Room) Stats() Stats { panic("todo") }
-
-// Stats counts what a room did.
-type Stats struct {
-	Participants, Subscribers       int
-	AudioBlocks, AudioBlocksLate    uint64
-	AudioTicksSkipped               uint64 // blocks jumped over because the loop was far behind
-	AudioEncodes, VideoEncodes      uint64
-	VideoFrames, VideoFramesSkipped uint64 // composed; not encoded because the encoder was busy
-	KeyFrames                       uint64
-	EncodeErrors                    uint64
-	Blocks                          [Origins]uint64
-	ActiveSpeaker                   string
-	_                               codec.Kind
+func (r *Room) Stats() Stats {
+	s := r.count.stats()
+	s.ActiveSpeaker = r.activeSpeaker()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Participants, s.Subscribers = len(r.order), len(r.subs)
+	return s
 }
 
 // Close ends the room: everybody leaves, subscriptions end, room_finished.
-func (r *Room) Close(reason string) { panic("todo") }
-
-// Done is closed when the room has been closed.
-func (r *Room) Done() <-chan struct{} { panic("todo") }
-
-// Config is what all rooms of a node share.
-type Config struct {
-	Codecs Codecs
-	// Scale fits a picture into dst where it does not have its size already, as
-	// for one frame after a change of layout; nil keeps the tile as it was.
-	Scale func(dst, src *i420.Frame, fit i420.Fit)
-	// Fonts are files tried in order for the glyphs of name labels (TTF, OTF,
-	// TTC); where none has a glyph, an embedded Latin font has the last word.
-	Fonts []string
-	// OnEvent is told everything that happens, in order for each room; it must
-	// not block and may not call back into the room. May be nil.
-	OnEvent func(Event)
-	// MaxRooms bounds the rooms; 0 for 10000.
-	MaxRooms int
+// When it returns all of that has happened; it may be called again.
+func (r *Room) Close(reason string) {
+	var people []*Participant
+	var subs []*Subscription
+	first := false
+	r.change(func() {
+		first = !r.closed
+		r.closed = true
+		people, subs = slices.Clone(r.order), slices.Clone(r.subs)
+	})
+	if !first {
+		<-r.done
+		return
+	}
+	for _, p := range people {
+		p.Leave(reason)
+	}
+	for _, s := range subs {
+		s.Close()
+	}
+	r.mu.Lock()
+	audioEnded, videoEnded := r.audioEnded, r.videoEnded
+	r.mu.Unlock()
+	wait(audioEnded)
+	wait(videoEnded)
+	r.canvas.set(nil)
+	r.rooms.remove(r, r.Stats())
+	r.emit(Event{Type: RoomFinished, Reason: reason})
+	close(r.done)
 }
 
-// Rooms is the registry of a node's rooms.
-type Rooms struct{}
+// Snapshot answers the canvas as it is now; the caller releases it. In a room
+// that nobody watches it lets the cameras decode for a moment.
+func (r *Room) Snapshot(ctx context.Context) (*i420.Frame, error) {
+	r.change(func() { r.watchers++ })
+	defer func() { r.change(func() { r.watchers-- }) }()
+	r.mu.Lock()
+	loop := r.video
+	r.mu.Unlock()
+	if loop == nil {
+		return nil, ErrRoomClosed
+	}
+	select {
+	case <-loop.settled:
+	case <-loop.ended:
+		return nil, ErrRoomClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if f := r.canvas.get(); f != nil {
+		return f, nil
+	}
+	return nil, ErrRoomClosed
+}
 
-// NewRooms answers an empty registry.
-func NewRooms(Config) *Rooms { panic("todo") }
+// post notes an event that change will tell. r.mu is held.
+func (r *Room) post(e Event) {
+	e.Room, e.Time = r.id, time.Now()
+	r.outbox.add(e)
+}
 
-// Create makes a room: ErrRoomExists, ErrDraining, ErrTooManyRooms or a *FieldError.
-func (rs *Rooms) Create(id string, s Settings) (*Room, error) { panic("todo") }
+// emit tells an event at once, after those that were posted before.
+func (r *Room) emit(e Event) {
+	r.post(e)
+	r.outbox.flush(r.rooms.cfg.OnEvent)
+}
 
-// Get answers a room or ErrRoomNotFound.
-func (rs *Rooms) Get(id string) (*Room, error) { panic("todo") }
+// outbox keeps a room's events in order between the lock under which they
+// happen and the call that tells them.
+type outbox struct {
+	mu      sync.Mutex
+	pending []Event
+	telling sync.Mutex // one teller at a time, so that the order holds
+}
 
-// List answers all rooms, by identifier.
-func (rs *Rooms) List() []*Room { panic("todo") }
+func (o *outbox) add(e Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pending = append(o.pending, e)
+}
 
-// Drain refuses new rooms from now on, or takes them again.
-func (rs *Rooms) Drain(bool) { panic("todo") }
+func (o *outbox) flush(tell func(Event)) {
+	o.telling.Lock()
+	defer o.telling.Unlock()
+	o.mu.Lock()
+	events := o.pending
+	o.pending = nil
+	o.mu.Unlock()
+	if tell == nil {
+		return
+	}
+	for _, e := range events {
+		tell(e)
+	}
+}
 
-// Draining reports whether new rooms are refused.
-func (rs *Rooms) Draining() bool { panic("todo") }
+// lastCanvas holds the newest composed canvas for snapshots.
+type lastCanvas struct {
+	mu    sync.Mutex
+	frame *i420.Frame
+}
 
-// Close drains and closes every room.
-func (rs *Rooms) Close(ctx context.Context) error { panic("todo") }
+// set takes over a reference to f, or none if it is nil.
+func (l *lastCanvas) set(f *i420.Frame) {
+	l.mu.Lock()
+	old := l.frame
+	l.frame = f
+	l.mu.Unlock()
+	if old != nil {
+		old.Release()
+	}
+}
+
+// get answers the canvas with a reference for the caller, or nil.
+func (l *lastCanvas) get() *i420.Frame {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.frame == nil {
+		return nil
+	}
+	return l.frame.Retain()
+}
