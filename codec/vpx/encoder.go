@@ -1,0 +1,183 @@
+package vpx
+
+/*
+#include "shim.h"
+#cgo noescape tutti_vpx_encode
+#cgo nocallback tutti_vpx_encode
+*/
+import "C"
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"tutti/codec"
+	"tutti/codec/i420"
+	"tutti/codec/yuv"
+)
+
+// EncoderConfig says what an encoder makes.
+type EncoderConfig struct {
+	// Width and Height are the size in pixels, even, 16 to 16382.
+	Width, Height int
+	// FPS is the nominal number of frames a second, 1 to 120. The rate control
+	// follows the real one from the frames' times.
+	FPS int
+	// BitrateBPS is the rate to keep to, in bit/s, at least 1000.
+	BitrateBPS int
+	// Speed trades quality for CPU, from -1 (best) to -16 (fastest); 0 means the
+	// default, -8 (half the CPU of -4 for 0.3 dB at 720p).
+	Speed int
+	// Threads is how many threads the library may use; 0 means 1. Two cost a
+	// fifth more CPU and gain no time at 720p.
+	Threads int
+}
+
+const defaultSpeed = -8
+
+func (c *EncoderConfig) check() error {
+	if c.Width < 16 || c.Width > maxSide || c.Height < 16 || c.Height > maxSide || (c.Width|c.Height)&1 != 0 {
+		return fmt.Errorf("%w: size %dx%d", ErrConfig, c.Width, c.Height)
+	}
+	if c.Speed < -16 || c.Speed > 0 {
+		return fmt.Errorf("%w: speed %d", ErrConfig, c.Speed)
+	}
+	if c.Threads < 0 || c.Threads > maxThreads {
+		return fmt.Errorf("%w: %d threads", ErrConfig, c.Threads)
+	}
+	return checkRate(c.BitrateBPS, c.FPS)
+}
+
+func checkRate(bitrateBPS, fps int) error {
+	if bitrateBPS < 1000 || bitrateBPS > 1e9 {
+		return fmt.Errorf("%w: %d bit/s", ErrConfig, bitrateBPS)
+	}
+	if fps < 1 || fps > 120 {
+		return fmt.Errorf("%w: %d frames a second", ErrConfig, fps)
+	}
+	return nil
+}
+
+// maxIntraPercent bounds a key frame, in percent of what one frame gets, to
+// 200 ms of the rate, but never so tightly that it becomes a blur.
+func maxIntraPercent(fps int) int { return max(300, 20*fps) }
+
+// Encoder encodes one rendition. It belongs to one goroutine at a time and
+// keeps its size for life: a rendition of another size is another encoder.
+type Encoder struct {
+	c             *C.tutti_vpx_encoder
+	width, height int
+	clock         clock
+	owed          bool // a key frame was asked for and has not come yet
+}
+
+// NewEncoder makes an encoder for live conversation. It must be closed.
+func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	speed := cfg.Speed
+	if speed == 0 {
+		speed = defaultSpeed
+	}
+	c := C.tutti_vpx_encoder_new(C.tutti_vpx_config{
+		width: C.int(cfg.Width), height: C.int(cfg.Height),
+		threads: C.int(max(1, cfg.Threads)), speed: C.int(speed),
+		kbps: C.int(cfg.BitrateBPS / 1000), max_intra_pct: C.int(maxIntraPercent(cfg.FPS)),
+	})
+	if c == nil {
+		return nil, fmt.Errorf("%w: new encoder for %dx%d", ErrLibrary, cfg.Width, cfg.Height)
+	}
+	return &Encoder{c: c, width: cfg.Width, height: cfg.Height, clock: newClock(cfg.FPS)}, nil
+}
+
+// Close frees the encoder, and with it the memory of the last access unit.
+func (e *Encoder) Close() {
+	C.tutti_vpx_encoder_free(e.c)
+	e.c = nil
+}
+
+// SetRate changes the rate in bit/s and the nominal frames a second from the
+// next frame on. It makes no key frame.
+func (e *Encoder) SetRate(bitrateBPS, fps int) error {
+	if e.c == nil {
+		return ErrClosed
+	}
+	if err := checkRate(bitrateBPS, fps); err != nil {
+		return err
+	}
+	if rc := C.tutti_vpx_encoder_rate(e.c, C.int(bitrateBPS/1000), C.int(maxIntraPercent(fps))); rc != 0 {
+		return fmt.Errorf("%w: set rate to %d bit/s", ErrLibrary, bitrateBPS)
+	}
+	e.clock.setFPS(fps)
+	return nil
+}
+
+// Encode answers f's access unit, in C memory that stays valid until the next
+// call or Close; it is empty when the rate control dropped the frame. A key
+// frame that was asked for and dropped is made at the next call. pts is the
+// picture's time on any clock that does not run backwards (one that does counts
+// as standing still); the frame is only read.
+func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data []byte, isKey bool, err error) {
+	if e.c == nil {
+		return nil, false, ErrClosed
+	}
+	if err := yuv.Check(f); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrSize, err)
+	}
+	if f.Width != e.width || f.Height != e.height {
+		return nil, false, fmt.Errorf("%w: %dx%d, not %dx%d", ErrSize, f.Width, f.Height, e.width, e.height)
+	}
+	e.owed = e.owed || keyFrame
+	var force C.int
+	if e.owed {
+		force = 1
+	}
+	rc := C.tutti_vpx_encode(e.c,
+		(*C.uint8_t)(&f.Y[0]), (*C.uint8_t)(&f.U[0]), (*C.uint8_t)(&f.V[0]),
+		C.int(f.StrideY), C.int(f.StrideC),
+		C.int64_t(e.clock.tick(pts)), C.ulong(e.clock.frame), force)
+	if rc != 0 {
+		return nil, false, fmt.Errorf("%w: encode", ErrLibrary)
+	}
+	p := C.tutti_vpx_encoder_packet(e.c)
+	if p.data == nil || p.size == 0 {
+		return nil, false, nil
+	}
+	if p.key != 0 {
+		e.owed = false
+	}
+	n := int(p.size)
+	return unsafe.Slice((*byte)(unsafe.Pointer(p.data)), n)[:n:n], p.key != 0, nil
+}
+
+// clock turns presentation times into the encoder's own, in 1/90000 s.
+//
+// The library takes the time since the last frame as the rate's allowance for
+// this one. After a pause, when a still canvas was not sent for seconds, that
+// would be one frame of seconds' worth of bits, which no link swallows; so the
+// encoder's time never runs more than maxGap frames at once. Nor does it stand
+// still: the library refuses time that does.
+type clock struct {
+	started bool
+	last    time.Duration // presentation time of the last frame
+	now     int64         // the encoder's time
+	frame   int64         // one nominal frame
+}
+
+const maxGap = 4 // frames
+
+func newClock(fps int) clock { return clock{frame: codec.VideoClockRate / int64(fps)} }
+
+func (c *clock) setFPS(fps int) { c.frame = codec.VideoClockRate / int64(fps) }
+
+// tick answers the encoder's time of a frame presented at pts.
+func (c *clock) tick(pts time.Duration) int64 {
+	if c.started {
+		gap := int64(pts-c.last) * codec.VideoClockRate / int64(time.Second)
+		c.now += min(max(gap, 1), maxGap*c.frame)
+	}
+	c.started, c.last = true, pts
+	return c.now
+}
