@@ -103,8 +103,9 @@ func Bars(dst *i420.Frame, area, inner image.Rectangle) {
 }
 
 // scale enters the library, once, with planes that begin at the rectangles.
-// Box is asked for always: libyuv takes it where both axes shrink to less
-// than half, bilinear otherwise, and copies when the sizes are equal.
+// Box is asked for always: libyuv itself falls back to bilinear where the
+// picture shrinks by less than half or grows, and copies when the sizes are
+// equal.
 func scale(dst *i420.Frame, to image.Rectangle, src *i420.Frame, from image.Rectangle) error {
 	sy, sc := from.Min.Y*src.StrideY+from.Min.X, from.Min.Y/2*src.StrideC+from.Min.X/2
 	dy, dc := to.Min.Y*dst.StrideY+to.Min.X, to.Min.Y/2*dst.StrideC+to.Min.X/2
