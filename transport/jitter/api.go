@@ -23,7 +23,7 @@ type Config struct {
 	// packet included. Default 20 ms, one packet. More trades delay for calm.
 	Floor time.Duration
 	// Max is the most that is ever buffered; the oldest is dropped beyond it.
-	// Default 400 ms, at most MaxDelay.
+	// Default 400 ms, from 240 ms, two of the longest packets, to MaxDelay.
 	Max time.Duration
 	// Margin is added to the measured variation; it bears the lateness of the
 	// loop that pops. Default 5 ms.
@@ -37,6 +37,27 @@ type Config struct {
 	// Tick is how much sound the caller takes at a time. Default 20 ms.
 	Tick time.Duration
 }
+
+// withDefaults fills in what is zero and clamps the rest to what makes sense.
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, def, lo, hi time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+		*d = min(max(*d, lo), hi)
+	}
+	const ms = time.Millisecond
+	set(&c.Tick, 20*ms, 5*ms, 60*ms)
+	set(&c.Max, 400*ms, 2*longest, MaxDelay)
+	set(&c.Floor, 20*ms, 0, c.Max-c.Tick)
+	set(&c.Margin, 5*ms, 0, c.Max)
+	set(&c.Window, 4*time.Second, 100*ms, time.Minute)
+	set(&c.Conceal, 100*ms, 0, time.Second)
+	return c
+}
+
+// longest is the duration of the longest packet.
+const longest = MaxSamples * time.Second / Rate
 
 // Status says what Pop found.
 type Status uint8
@@ -106,7 +127,7 @@ type Stats struct {
 	Late       uint64 // packets that came when their turn was over
 	Duplicates uint64 // packets that had come before
 	Reordered  uint64 // packets overtaken by a later one
-	Overflowed uint64 // packets dropped because Max was reached
+	Overflowed uint64 // packets dropped because Max was reached or the stream began anew
 	Shrunk     uint64 // packets dropped to give delay back
 	Invalid    uint64 // packets refused: no such duration, too large, out of any order
 	Concealed  uint64 // answers of Lost
