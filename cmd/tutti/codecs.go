@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"image/color"
+
+	"tutti/codec"
+	"tutti/codec/i420"
+	"tutti/codec/opus"
+	"tutti/codec/vpx"
+	"tutti/codec/yuv"
+	"tutti/mixer"
+	"tutti/transport/rtc"
+)
+
+// codecs makes the encoders of the rooms from libopus and libvpx.
+type codecs struct{}
+
+func (codecs) NewAudioEncoder(c mixer.AudioEncoderConfig) (mixer.AudioEncoder, error) {
+	enc, err := opus.NewEncoder(opus.EncoderConfig{Channels: c.Channels, BitrateBPS: c.BitrateBPS})
+	if err != nil {
+		return nil, err // a nil *opus.Encoder is no nil AudioEncoder
+	}
+	return enc, nil
+}
+
+func (codecs) NewVideoEncoder(c mixer.VideoEncoderConfig) (mixer.VideoEncoder, error) {
+	if c.Codec != codec.VP8 {
+		return nil, fmt.Errorf("there is no encoder for %s", c.Codec)
+	}
+	enc, err := vpx.NewEncoder(vpx.EncoderConfig{Width: c.Width, Height: c.Height, FPS: c.FPS, BitrateBPS: c.BitrateBPS})
+	if err != nil {
+		return nil, err
+	}
+	return enc, nil
+}
+
+// decoders makes the decoders of the participants.
+func decoders() rtc.Codecs {
+	return rtc.Codecs{
+		NewAudioDecoder: func(channels int) (rtc.AudioDecoder, error) {
+			dec, err := opus.NewDecoder(channels)
+			if err != nil {
+				return nil, err
+			}
+			return dec, nil
+		},
+		NewVideoDecoder: func(maxWidth, maxHeight int) (rtc.VideoDecoder, error) {
+			dec, err := vpx.NewDecoder(vpx.DecoderConfig{
+				MaxWidth: maxWidth, MaxHeight: maxHeight,
+				// A byte a pixel is more than any camera's key frame takes.
+				MaxFrameBytes: max(maxWidth*maxHeight, 64<<10),
+			})
+			if err != nil {
+				return nil, err
+			}
+			return dec, nil
+		},
+		AudioSamples: func(payload []byte) (int, error) {
+			if n, ok := opus.SampleCount(payload); ok {
+				return n, nil
+			}
+			return 0, fmt.Errorf("a packet of %d bytes is no Opus", len(payload))
+		},
+	}
+}
+
+// scale fits a picture where its decoder has not done so. What cannot be scaled
+// is left out: the next picture has the right size.
+func scale(dst, src *i420.Frame, fit i420.Fit) {
+	if err := yuv.Scale(dst, src, fit); err != nil {
+		dst.Fill(color.Black)
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// serve runs the server until ctx ends, and then in good order to its end.
+func serve(ctx context.Context, c Config, log *slog.Logger) error {
+	if !c.Dev && c.Auth.Key == "" && c.Auth.KeysFile == "" {
+		return &KeyError{Key: "auth.key", Reason: "must be set, or auth.keys_file; only with dev no token is needed"}
+	}
+	for _, f := range c.Fonts {
+		if _, err := os.Stat(f); err != nil {
+			log.Warn("a font is missing; names may lack letters", "font", f)
+		}
+	}
+	listener, err := net.Listen("tcp", c.HTTP)
+	if err != nil {
+		return taken("http", c.HTTP, err)
+	}
+	n, err := newNode(c, listener.Addr().String(), log)
+	if err != nil {
+		return errors.Join(taken("udp", c.UDP, err), listener.Close())
+	}
+	if c.Dev {
+		log.Warn("this is for development: whoever reaches this machine's loopback needs no token")
+	}
+	served := make(chan error, 1)
+	go func() { served <- n.http.Serve(listener) }()
+	log.Info("ready", "http", listener.Addr().String(), "page", page(listener.Addr()),
+		"udp", strings.Join(n.gateway.Addresses(), ","), "node", c.nodeName(), "data", c.Data)
+	select {
+	case <-ctx.Done():
+		log.Info("draining; a second signal ends now", "within_s", c.DrainS)
+	case err = <-served:
+		err = fmt.Errorf("serve http: %w", err)
+	}
+	return errors.Join(err, n.shutdown(time.Duration(c.DrainS)*time.Second, log))
+}
+
+// taken says in plain words that an address belongs to another program.
+func taken(key, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: %s is taken by another program; stop it, or set another address: %w", key, address, err)
+	}
+	return err
+}
+
+// page answers the address of the web page as somebody on this machine types
+// it.
+func page(a net.Addr) string {
+	host, port, _ := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// nodeName answers the configured name, or the host's as far as it may be one.
+func (c *Config) nodeName() string {
+	if c.Node != "" {
+		return c.Node
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "node"
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '-'
+	}, host)
+	return clean[:min(len(clean), 64)]
+}
+
+// shutdown ends the node within a time, of which each step may take a share:
+// all steps run, whatever becomes of those before them, and the first error
+// wins.
+func (n *node) shutdown(within time.Duration, log *slog.Logger) error {
+	n.rooms.Drain(true) // not ready from here on, and everybody is told why
+	var first error
+	for _, step := range []struct {
+		name  string
+		share time.Duration // in tenths
+		run   func(context.Context) error
+	}{
+		{"close the rooms", 3, n.rooms.Close},
+		{"complete the recordings", 3, n.recordings.Close},
+		{"close the sessions", 2, n.gateway.Close},
+		{"close http", 2, n.closeHTTP},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), within*step.share/10)
+		err := step.run(ctx)
+		cancel()
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("%s: %w", step.name, err)
+		log.Error("shutdown", "error", err)
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// closeHTTP ends the streams, which a server waits for, then lets the other
+// requests end.
+func (n *node) closeHTTP(ctx context.Context) error {
+	n.api.Close()
+	err := n.http.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, n.http.Close())
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tutti/api"
+	"tutti/api/auth"
+	"tutti/api/events"
+	"tutti/api/metrics"
+	"tutti/assets"
+	"tutti/mixer"
+	"tutti/transport/live"
+	"tutti/transport/record"
+	"tutti/transport/rtc"
+)
+
+// node is all packages fitted together: what one process serves.
+type node struct {
+	rooms      *mixer.Rooms
+	gateway    *rtc.Gateway
+	recordings *record.Manager
+	api        *api.Server
+	http       *http.Server
+}
+
+// newNode fits the packages together. The media sockets are bound when it
+// answers; address is where HTTP is.
+func newNode(c Config, address string, log *slog.Logger) (*node, error) {
+	keys, err := loadKeys(c.Auth)
+	if err != nil {
+		return nil, err
+	}
+	hub := events.New(events.Config{})
+	n := new(node)
+	n.rooms, err = mixer.NewRooms(mixer.Config{
+		Codecs: codecs{}, Scale: scale, Fonts: c.Fonts, MaxRooms: c.Rooms.Max, OnEvent: hub.Publish,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.recordings, err = record.New(record.Config{
+		Dir: filepath.Join(c.Data, "recordings"), OnEvent: hub.Publish, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.gateway, err = rtc.New(gatewayConfig(c, log))
+	if err != nil {
+		return nil, errors.Join(err, n.recordings.Close(context.Background()))
+	}
+	if err := n.serveWith(c, address, keys, hub, log); err != nil {
+		return nil, errors.Join(err, n.gateway.Close(context.Background()), n.recordings.Close(context.Background()))
+	}
+	return n, nil
+}
+
+func gatewayConfig(c Config, log *slog.Logger) rtc.Config {
+	config := rtc.Config{
+		Listen: c.UDP, Loopback: c.Dev, Codecs: decoders(), Logger: log,
+		MaxVideoWidth: c.Video.MaxWidth, MaxVideoHeight: c.Video.MaxHeight,
+	}
+	if c.PublicIP != "" && !c.Dev { // under dev loopback is where it listens already
+		config.PublicIPs = []string{c.PublicIP}
+	}
+	return config
+}
+
+// serveWith puts the API in front.
+func (n *node) serveWith(c Config, address string, keys *auth.Verifier, hub *events.Hub, log *slog.Logger) error {
+	figures := metrics.New(n.rooms, version())
+	for _, m := range n.gatewayMetrics() {
+		if err := figures.Register(m); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	server, err := api.New(api.Config{
+		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
+		Auth: keys, Events: hub, Metrics: figures, Web: assets.Web(),
+		Version: version(), Node: c.nodeName(), Address: address,
+		AutoCreate: c.Rooms.AutoCreate, Dev: c.Dev, Origins: c.CORS.Origins, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	n.api, n.http = server, server.HTTPServer()
+	return nil
+}
+
+func (n *node) gatewayMetrics() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tutti_sessions", Help: "WebRTC sessions that are open.",
+		}, func() float64 { return float64(n.gateway.Sessions()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tutti_session_panics_total", Help: "Sessions that ended in a panic.",
+		}, func() float64 { return float64(n.gateway.Panics()) }),
+	}
+}
+
+// gateway is the WebRTC gateway as the API needs it.
+type gateway struct{ *rtc.Gateway }
+
+func (g gateway) Open(ctx context.Context, room *mixer.Room, r api.SessionRequest) (api.Session, error) {
+	p, err := g.Gateway.Open(ctx, room, rtc.Request(r))
+	if err != nil {
+		return nil, err // a nil *rtc.Peer is no nil api.Session
+	}
+	return p, nil
+}
+
+func (g gateway) Session(room, participant string) (api.Session, bool) {
+	p, ok := g.Gateway.Session(room, participant)
+	if !ok {
+		return nil, false
+	}
+	return p, true
+}
+
+// recordings is the recorder as the API needs it.
+type recordings struct{ *record.Manager }
+
+func (r recordings) Start(ctx context.Context, room *mixer.Room, o api.RecordingOptions) (api.Recording, error) {
+	return shown(r.Manager.Start(ctx, room, record.Options(o)))
+}
+
+func (r recordings) List(room string) []api.Recording {
+	infos := r.Manager.List(room)
+	list := make([]api.Recording, len(infos))
+	for i, info := range infos {
+		list[i], _ = shown(info, nil)
+	}
+	return list
+}
+
+func (r recordings) Get(room, id string) (api.Recording, error) {
+	return shown(r.Manager.Get(room, id))
+}
+
+func (r recordings) SetState(ctx context.Context, room, id, state string) (api.Recording, error) {
+	return shown(r.Manager.SetState(ctx, room, id, state))
+}
+
+func (r recordings) Open(room, id, file string) (io.ReadSeekCloser, error) {
+	return r.Manager.Open(room, id, file)
+}
+
+// shown answers a recording as the API shows it.
+func shown(i record.Info, err error) (api.Recording, error) {
+	if err != nil {
+		return api.Recording{}, err
+	}
+	r := api.Recording{
+		ID: i.ID, Room: i.Room, State: string(i.State), Format: i.Format, Rendition: i.Rendition, AudioOnly: i.AudioOnly,
+		StartedAt: i.StartedAt, EndedAt: i.EndedAt, Bytes: i.Bytes, DurationS: i.DurationS, Error: i.Error,
+		Files: make([]api.RecordingFile, len(i.Files)), Gaps: make([]api.RecordingGap, len(i.Gaps)),
+	}
+	for n, f := range i.Files {
+		r.Files[n] = api.RecordingFile(f)
+	}
+	for n, g := range i.Gaps {
+		r.Gaps[n] = api.RecordingGap(g)
+	}
+	return r, nil
+}
+
+// version answers the version and commit that the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text, commit, changed := info.Main.Version, "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = ", commit " + s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = " and changes"
+		}
+	}
+	return text + commit + changed + ", " + info.GoVersion
+}
