@@ -9,7 +9,7 @@ import (
 
 // BorderWidth answers how wide, in pixels and even, the border of a tile of
 // that height is.
-func BorderWidth(height int) int { return max(2, (height/110+1)&^1) }
+func BorderWidth(height int) int { return max(2, even(textSize(height)*0.22)) }
 
 // Border draws a frame of px pixels (rounded up to even) just inside r.
 func Border(dst *i420.Frame, r image.Rectangle, c color.Color, px int) {

@@ -64,7 +64,7 @@ func (c *cache) look(k key) *Bitmap {
 }
 
 func (c *cache) keep(k key, b *Bitmap) {
-	size := b.bytes()
+	size := k.bytes(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at[k] != nil || size > c.most {
@@ -74,6 +74,9 @@ func (c *cache) keep(k key, b *Bitmap) {
 	for c.bytes += size; c.bytes > c.most; {
 		old := c.order.Remove(c.order.Back()).(*entry)
 		delete(c.at, old.key)
-		c.bytes -= old.bitmap.bytes()
+		c.bytes -= old.key.bytes(old.bitmap)
 	}
 }
+
+// bytes answers about what an entry costs, so that empty ones are bounded too.
+func (k key) bytes(b *Bitmap) int { return b.bytes() + len(k.text) + len(k.seed) + 256 }

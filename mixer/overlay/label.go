@@ -41,7 +41,8 @@ func (p *Painter) drawLabel(text string, muted bool, tile image.Point) *Bitmap {
 	if muted {
 		icon = size * 1.05
 	}
-	room := float64(tile.X-2*Inset(tile.Y)) - 2*pad - icon
+	most := (tile.X - 2*Inset(tile.Y)) &^ 1
+	room := float64(most) - 2*pad - icon
 	if text == "" && !muted || room < 0 || height+2*Inset(tile.Y) > tile.Y {
 		return &Bitmap{}
 	}
@@ -49,7 +50,7 @@ func (p *Painter) drawLabel(text string, muted bool, tile image.Point) *Bitmap {
 	if len(l.glyphs) == 0 && !muted {
 		return &Bitmap{}
 	}
-	width := int(math.Ceil(l.pixels()+2*pad+icon)+1) &^ 1
+	width := min(most, int(math.Ceil(l.pixels()+2*pad+icon)+1)&^1)
 	if len(l.glyphs) == 0 {
 		width = height
 	}

@@ -37,6 +37,23 @@ func (p *pen) box(x, y, w, h, radius float64) {
 	p.capsule(func(u, v float64) (float64, float64) { return x + u, y + v }, w, h, min(radius, w/2, h/2))
 }
 
+// dome outlines a rectangle whose upper corners are round.
+func (p *pen) dome(x, y, w, h, r float64) {
+	k := r * (1 - bow)
+	at := func(u, v float64) (float32, float32) { return float32(x + u), float32(y + v) }
+	curve := func(u0, v0, u1, v1, u2, v2 float64) {
+		p.ras.CubeTo(float32(x+u0), float32(y+v0), float32(x+u1), float32(y+v1), float32(x+u2), float32(y+v2))
+	}
+	p.ras.MoveTo(at(r, 0))
+	p.ras.LineTo(at(w-r, 0))
+	curve(w-k, 0, w, k, w, r)
+	p.ras.LineTo(at(w, h))
+	p.ras.LineTo(at(0, h))
+	p.ras.LineTo(at(0, r))
+	curve(0, k, k, 0, r, 0)
+	p.ras.ClosePath()
+}
+
 // disc outlines a circle.
 func (p *pen) disc(x, y, radius float64) { p.box(x-radius, y-radius, 2*radius, 2*radius, radius) }
 

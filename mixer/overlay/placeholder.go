@@ -46,8 +46,8 @@ func (p *Painter) drawAvatar(initials string, hue float64, size int) *Bitmap {
 
 // figure outlines head and shoulders, size high around (x, y).
 func (p *pen) figure(x, y, size float64) {
-	p.disc(x, y-0.25*size, 0.22*size)
-	p.box(x-0.4*size, y+0.05*size, 0.8*size, 0.42*size, 0.24*size)
+	p.disc(x, y-0.26*size, 0.22*size)
+	p.dome(x-0.4*size, y+0.03*size, 0.8*size, 0.44*size, 0.36*size)
 }
 
 // Initials answers the one or two characters that stand for a name. Of names in
@@ -74,12 +74,13 @@ func Initials(name string) string {
 	return string([]rune{unicode.ToUpper(first[0]), unicode.ToUpper(last[0])})
 }
 
-// hueOf answers one of 24 hues, in degrees.
+// hueOf answers one of 20 hues, in degrees; the olives from 70 to 130, which
+// please nobody on a dark ground, are left out.
 func hueOf(seed string) float64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(seed))
 	n := h.Sum32()
-	return float64((n^n>>15)%24) * 15
+	return float64(130 + (n^n>>15)%20*15)
 }
 
 // oklch converts lightness (0 to 1), chroma and hue in degrees of the Oklab

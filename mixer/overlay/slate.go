@@ -23,16 +23,16 @@ func (p *Painter) drawSlate(title string, canvas image.Point, light bool) *Bitma
 	if light {
 		shade = 255
 	}
-	unit := float64(min(canvas.X*9/16, canvas.Y))
+	unit := min(1.1*float64(canvas.X), float64(canvas.Y))
 	size, group := max(9, unit*0.052), unit*0.15
 	l := p.text.set(title, size, 0.9*float64(canvas.X))
-	width, height := int(max(l.pixels(), 2*group)+3)&^1, even(group+size*2.6)
+	width, height := int(max(l.pixels(), 2.4*group)+3)&^1, even(group+size*2.6)
 	d, middle := newPen(width, height), float64(width)/2
 	for _, side := range []float64{-1, 1} {
-		d.figure(middle+side*0.62*group, group*0.56, group*0.72)
+		d.figure(middle+side*0.8*group, group*0.61, group*0.72)
 	}
 	d.fill(color.NRGBA{shade, shade, shade, 56})
-	d.figure(middle, group*0.54, group)
+	d.figure(middle, group*0.5, group)
 	d.fill(color.NRGBA{shade, shade, shade, 120})
 	l.draw(d, middle-l.pixels()/2, group+size*1.9)
 	d.fill(color.NRGBA{shade, shade, shade, 200})

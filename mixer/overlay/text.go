@@ -63,7 +63,7 @@ func (c chain) set(text string, size, most float64) *line {
 		return l
 	}
 	end := &line{size: l.size}
-	end.add(c, '…', region)
+	end.dots(c, region)
 	for len(l.glyphs) > 0 && (l.width+end.width > limit || l.last().blank(&l.buf, l.size)) {
 		l.width = l.last().x
 		l.glyphs = l.glyphs[:len(l.glyphs)-1]
@@ -71,8 +71,16 @@ func (c chain) set(text string, size, most float64) *line {
 	if len(l.glyphs) == 0 && end.width > limit {
 		return l
 	}
-	l.add(c, '…', region)
+	l.dots(c, region)
 	return l
+}
+
+// dots appends an ellipsis: three full stops, because the one character hangs
+// in the middle of the line in some East Asian fonts.
+func (l *line) dots(c chain, region string) {
+	for range 3 {
+		l.add(c, '.', region)
+	}
 }
 
 func (l *line) last() glyph { return l.glyphs[len(l.glyphs)-1] }
