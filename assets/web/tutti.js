@@ -1,0 +1,531 @@
+/**
+ * The client of a Tutti room: join it or watch it, and stay in it.
+ *
+ * ```js
+ * import { Room } from './tutti.js';
+ * const room = new Room({ url: 'https://mix.example', room: 'demo', name: 'Ada', token });
+ * room.addEventListener('media', ({ detail }) => { video.srcObject = detail.stream; });
+ * await room.join({ audio: true, video: true });
+ * ```
+ *
+ * Events are CustomEvents; what their `detail` holds is told at {@link RoomEvents}.
+ * @module
+ */
+
+import { EventFeed } from './lib/sse.js';
+import { LocalMedia } from './lib/media.js';
+import { Backoff, pause, worthRetrying } from './lib/retry.js';
+import { Rest, TuttiError } from './lib/rest.js';
+import { Session } from './lib/session.js';
+import { StatsMeter } from './lib/stats.js';
+
+export { openDevices } from './lib/media.js';
+export { TuttiError } from './lib/rest.js';
+
+/** @typedef {import('./lib/media.js').Kind} Kind */
+/** @typedef {import('./lib/media.js').MediaOptions} MediaOptions */
+/** @typedef {import('./lib/media.js').DeviceRefusal} DeviceRefusal */
+/** @typedef {import('./lib/stats.js').StreamStats} StreamStats */
+/** @typedef {import('./types.js').Layout} Layout */
+/** @typedef {import('./types.js').Participant} Participant */
+/** @typedef {import('./types.js').Recording} Recording */
+/** @typedef {import('./types.js').RoomEvents} RoomEvents */
+/** @typedef {import('./types.js').RoomState} RoomState */
+
+/** How often the received stream is measured, in milliseconds. */
+const STATS_MS = 1000;
+/** A stream without a byte for so many measurements is asked about. */
+const SILENT_STATS = 4;
+/** Several events at once cost one look at the list of participants. */
+const REFRESH_MS = 80;
+
+/**
+ * A room as one client is in it. One at a time: after `left` it may be joined
+ * again.
+ */
+export class Room extends EventTarget {
+  #rest;
+  #room;
+  #name;
+  /** @type {RoomState} */
+  #state = 'left';
+  #door = 'participants';
+  /** @type {LocalMedia | null} */
+  #local = null;
+  /** @type {Session | null} */
+  #session = null;
+  /** @type {EventFeed | null} */
+  #feed = null;
+  #life = new AbortController();
+  #meter = new StatsMeter();
+  /** @type {StreamStats | null} */
+  #stats = null;
+  #silent = 0;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #ticker;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #refresh;
+  /** @type {Participant[]} */
+  #participants = [];
+  #changes = 0;
+  #onPageHide = () => { this.#end('page_closed', null, true); };
+
+  /**
+   * @param {object} options
+   * @param {string} options.room identifier of the room, [A-Za-z0-9_-]{1,64}
+   * @param {string} [options.name] shown on the tile
+   * @param {string} [options.token] bearer token
+   * @param {string} [options.url] address of the server; the page's own by default
+   */
+  constructor({ room, name = '', token = '', url = globalThis.location?.href }) {
+    super();
+    this.#room = room;
+    this.#name = name;
+    this.#rest = new Rest(url, token);
+  }
+
+  /** Identifier of the room. */
+  get id() { return this.#room; }
+
+  /** @returns {RoomState} */
+  get state() { return this.#state; }
+
+  /** The participant's own identifier; empty while there is no session. */
+  get participant() { return this.#session?.participant ?? ''; }
+
+  /** What is received now: one sound and one picture. */
+  get stream() { return this.#session?.stream ?? null; }
+
+  /** The peer connection of the present session, for whoever wants to look deeper. */
+  get peer() { return this.#session?.pc ?? null; }
+
+  /** The participants when last looked at. */
+  get participants() { return this.#participants; }
+
+  /** True for a watcher, who sends nothing. */
+  get watching() { return this.#local === null; }
+
+  /**
+   * Joins with sound and picture, as far as they can be had: a refused camera
+   * is told by an `error` event and the room is joined without. Resolves when
+   * media can flow.
+   * @param {MediaOptions} [media] nothing: listens and looks, but is listed
+   * @throws {TuttiError} the server refuses, or cannot be reached
+   */
+  async join(media = {}) {
+    this.#begin('participants');
+    const local = new LocalMedia(media, (kind) => this.#onDeviceLost(kind));
+    this.#local = local;
+    const { signal } = this.#life;
+    const refusals = await local.open();
+    for (const refusal of refusals) this.#emit('error', { error: refusal.error, kind: refusal.kind });
+    if (signal.aborted) {
+      local.close();
+      throw signal.reason;
+    }
+    await this.#enter();
+  }
+
+  /**
+   * Receives only. Resolves when media can flow.
+   * @throws {TuttiError} the server refuses, or cannot be reached
+   */
+  async watch() {
+    this.#begin('whep');
+    this.#local = null;
+    await this.#enter();
+  }
+
+  /** Leaves. The devices that were opened are off when it returns. */
+  async leave() {
+    await this.#end('left', null);
+  }
+
+  /** Mutes the microphone here and tells the server. */
+  muteAudio() { return this.setMuted('audio', true); }
+
+  /** Unmutes the microphone here and tells the server. */
+  unmuteAudio() { return this.setMuted('audio', false); }
+
+  /** Switches the camera off here and tells the server. */
+  muteVideo() { return this.setMuted('video', true); }
+
+  /** Switches the camera on here and tells the server. */
+  unmuteVideo() { return this.setMuted('video', false); }
+
+  /**
+   * @param {Kind} kind
+   * @param {boolean} muted
+   * @throws {TuttiError | DOMException} the server refuses, or the camera cannot be opened
+   */
+  async setMuted(kind, muted) {
+    if (!this.#local) return;
+    this.#changes += 1;
+    try {
+      await this.#local.setMuted(kind, muted);
+    } finally {
+      this.#emit('muted', { kind, muted: this.muted(kind), byServer: false });
+    }
+    await this.#tellMuted(kind);
+  }
+
+  /**
+   * Whether nothing of that kind is sent.
+   * @param {Kind} kind
+   */
+  muted(kind) {
+    return !this.#local || !this.#local.sends(kind) || this.#local.muted(kind);
+  }
+
+  /**
+   * Whether there is a device of that kind to mute and unmute.
+   * @param {Kind} kind
+   */
+  sends(kind) {
+    return this.#local?.sends(kind) ?? false;
+  }
+
+  /**
+   * The own track that is sent now, as for a level meter.
+   * @param {Kind} kind
+   */
+  localTrack(kind) {
+    return this.#local?.track(kind) ?? null;
+  }
+
+  /**
+   * Sends from another device.
+   * @param {Kind} kind
+   * @param {MediaTrackConstraints} constraints such as {deviceId}
+   * @throws {DOMException}
+   */
+  async chooseDevice(kind, constraints) {
+    if (this.#local?.sends(kind)) await this.#local.choose(kind, constraints);
+  }
+
+  /**
+   * @param {Layout | string} layout its name alone will do
+   * @returns {Promise<Layout>}
+   * @throws {TuttiError}
+   */
+  async setLayout(layout) {
+    const body = typeof layout === 'string' ? { name: layout } : layout;
+    const answer = await this.#rest.json('PUT', this.#at('layout'), body);
+    this.#emit('layout', answer);
+    return answer;
+  }
+
+  /** @returns {Promise<Layout>} */
+  getLayout() { return this.#rest.json('GET', this.#at('layout')); }
+
+  /**
+   * Starts a recording; answers when its first frame has been taken.
+   * @param {{format?: string, audio_only?: boolean}} [options]
+   * @returns {Promise<Recording>}
+   */
+  startRecording(options = {}) {
+    return this.#rest.json('POST', this.#at('recordings'), { format: 'webm', ...options });
+  }
+
+  /**
+   * Ends a recording; answers when its file is complete.
+   * @param {string} recording
+   * @returns {Promise<Recording>}
+   */
+  stopRecording(recording) {
+    return this.#rest.merge(this.#at('recordings', recording), { state: 'ending' });
+  }
+
+  /** @returns {Promise<Recording[]>} */
+  listRecordings() { return this.#rest.list(this.#at('recordings'), 'recordings'); }
+
+  /**
+   * Removes a finished recording.
+   * @param {string} recording
+   */
+  async deleteRecording(recording) { await this.#rest.send('DELETE', this.#at('recordings', recording)); }
+
+  /**
+   * The address of a recorded file. It answers a plain link only where the
+   * server needs no token; otherwise {@link openFile} is the way.
+   * @param {string} recording
+   * @param {string} file
+   */
+  fileAddress(recording, file) { return this.#rest.address(this.#at('recordings', recording, 'files', file)); }
+
+  /**
+   * Opens a recorded file for reading, with the token.
+   * @param {string} recording
+   * @param {string} file
+   * @returns {Promise<Response>}
+   */
+  openFile(recording, file) { return this.#rest.send('GET', this.#at('recordings', recording, 'files', file)); }
+
+  /** Whether a token is sent. */
+  get authorized() { return this.#rest.authorized; }
+
+  /** The stream over the last second; null before the first measurement. */
+  stats() { return this.#stats; }
+
+  /**
+   * Looks who is there now, tells it by a `participants` event and answers it.
+   * @returns {Promise<Participant[]>}
+   */
+  async refreshParticipants() {
+    const changes = this.#changes;
+    this.#participants = await this.#rest.list(this.#at('participants'), 'participants');
+    this.#emit('participants', { participants: this.#participants });
+    // A list that was asked for before the last change here knows less than we do.
+    if (changes === this.#changes) this.#obeyServer();
+    return this.#participants;
+  }
+
+  // ---- life --------------------------------------------------------------
+
+  /** @param {string} door */
+  #begin(door) {
+    if (this.#state !== 'left') throw new TuttiError('Already in the room.', { code: 'already_joined' });
+    this.#door = door;
+    this.#life = new AbortController();
+    this.#setState('connecting');
+  }
+
+  async #enter() {
+    const { signal } = this.#life;
+    try {
+      await this.#open(signal);
+    } catch (error) {
+      await this.#end('failed', null);
+      throw error;
+    }
+    globalThis.addEventListener?.('pagehide', this.#onPageHide);
+    this.#ticker = setInterval(() => this.#tick(), STATS_MS);
+    this.#feed = new EventFeed(this.#rest, this.#at('events'), {
+      event: (event) => this.#onServerEvent(event),
+      open: () => this.#onFeedOpen(),
+      lost: () => {},
+      refused: (error) => this.#emit('error', { error }),
+    });
+    this.#emit('joined', { participant: this.participant, watching: this.watching });
+  }
+
+  /** @param {AbortSignal} signal */
+  async #open(signal) {
+    const session = new Session(this.#rest, this.#local, (why) => this.#onLost(session, why));
+    const query = this.#name ? `?name=${encodeURIComponent(this.#name)}` : '';
+    await session.open(this.#at(this.#door) + query, signal);
+    this.#session = session;
+    this.#meter = new StatsMeter();
+    this.#silent = 0;
+    this.#setState('connected');
+    this.#emit('media', { stream: session.stream });
+    this.#tellOpeningMutes();
+  }
+
+  /**
+   * @param {Session} session
+   * @param {string} why
+   */
+  #onLost(session, why) {
+    if (session === this.#session && this.#state === 'connected') this.#reconnect(why);
+  }
+
+  /** @param {string} why */
+  async #reconnect(why) {
+    if (this.#state !== 'connected') return;
+    this.#setState('reconnecting', why);
+    const { signal } = this.#life;
+    const lostAt = performance.now();
+    const backoff = new Backoff();
+    this.#session?.close();
+    let wait = 0;
+    for (;;) {
+      try {
+        await pause(backoff.next(wait), signal, onceOnline);
+        await this.#open(signal);
+        this.#scheduleRefresh();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof TuttiError) || !worthRetrying(error, performance.now() - lostAt)) {
+          this.#end('lost', error);
+          return;
+        }
+        wait = error.retryAfterMs;
+      }
+    }
+  }
+
+  /**
+   * @param {string} reason
+   * @param {unknown} error
+   * @param {boolean} [keepalive] the page is going away
+   */
+  async #end(reason, error, keepalive = false) {
+    if (this.#state === 'left') return;
+    this.#life.abort(new TuttiError('The room was left.', { code: 'left' }));
+    globalThis.removeEventListener?.('pagehide', this.#onPageHide);
+    clearInterval(this.#ticker);
+    clearTimeout(this.#refresh);
+    this.#refresh = undefined;
+    this.#feed?.close();
+    this.#local?.close();
+    const session = this.#session;
+    this.#feed = null;
+    this.#session = null;
+    this.#stats = null;
+    this.#participants = [];
+    this.#setState('left', reason);
+    this.#emit('left', { reason, error });
+    await session?.close({ keepalive });
+  }
+
+  // ---- what the server tells ---------------------------------------------
+
+  #onFeedOpen() {
+    this.#scheduleRefresh();
+    this.#checkSession();
+    this.getLayout().then((layout) => this.#emit('layout', layout), () => {});
+    this.#emit('recording', {});
+  }
+
+  /** @param {import('./lib/sse.js').ServerEvent} raw */
+  #onServerEvent(raw) {
+    /** @type {any} */
+    let event;
+    try {
+      event = JSON.parse(raw.data);
+    } catch {
+      return;
+    }
+    this.#emit('event', event);
+    const type = String(event.type ?? raw.type);
+    if (type === 'active_speaker_changed') this.#emit('speaker', { participant: event.participant ?? null });
+    else if (type === 'layout_changed' && event.layout) this.#emit('layout', event.layout);
+    else if (type.startsWith('recording_')) this.#emit('recording', { recording: event.recording });
+    else if (type.startsWith('participant_') || type.startsWith('track_')) this.#scheduleRefresh();
+    if (type === 'participant_left' && event.participant?.id === this.participant) this.#onPutOut(event.reason);
+    if (type === 'room_finished') this.#onRoomFinished(event.reason);
+    if (type === 'room_moved') this.#reconnect(type);
+  }
+
+  /**
+   * Our own session ended on the server. Who was removed stays out; a session
+   * that only died, as by a silent network, is made anew.
+   * @param {string | undefined} reason
+   */
+  #onPutOut(reason) {
+    if (this.#state !== 'connected') return;
+    if (reason === 'removed') this.#end('removed', null);
+    else this.#reconnect(reason || 'session_ended');
+  }
+
+  /** @param {string | undefined} reason */
+  #onRoomFinished(reason) {
+    if (reason === 'closed' || reason === 'deleted') this.#end('room_closed', null);
+    else this.#reconnect(reason || 'room_finished');
+  }
+
+  /** Asks whether our session still lives, as after the server was away. */
+  async #checkSession() {
+    const session = this.#session;
+    if (!session || this.#state !== 'connected') return;
+    try {
+      await this.#rest.send('GET', session.path);
+    } catch (error) {
+      const gone = error instanceof TuttiError && (error.status === 404 || error.status === 410);
+      const silent = this.#silent >= SILENT_STATS;
+      if (session === this.#session && (gone || silent)) this.#reconnect(gone ? 'session_gone' : 'unreachable');
+    }
+  }
+
+  #scheduleRefresh() {
+    if (this.#refresh !== undefined || this.#state === 'left') return;
+    this.#refresh = setTimeout(() => {
+      this.#refresh = undefined;
+      this.refreshParticipants().catch(() => {}); // told by the next one
+    }, REFRESH_MS);
+  }
+
+  // ---- muting ------------------------------------------------------------
+
+  /** @param {Kind} kind */
+  async #tellMuted(kind) {
+    const path = this.#session?.path;
+    if (!path || !this.#local?.sends(kind)) return;
+    await this.#rest.merge(path, { [kind]: { muted: this.#local.muted(kind) } });
+  }
+
+  /** A new session starts unmuted on the server. */
+  #tellOpeningMutes() {
+    for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
+      if (!this.#local?.sends(kind) || !this.#local.muted(kind)) continue;
+      this.#tellMuted(kind).catch((error) => this.#emit('error', { error }));
+    }
+  }
+
+  /** Whoever was muted by a moderator is muted here too, and knows. */
+  #obeyServer() {
+    const own = this.#participants.find((p) => p.id === this.participant);
+    if (!own || !this.#local) return;
+    for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
+      if (!own[kind]?.muted || this.muted(kind)) continue;
+      this.#local.setMuted(kind, true).catch(() => {}); // muting opens no device
+      this.#emit('muted', { kind, muted: true, byServer: true });
+    }
+  }
+
+  /** @param {Kind} kind */
+  #onDeviceLost(kind) {
+    const error = new DOMException('The device went away.', 'NotReadableError');
+    this.#emit('error', { error, kind });
+    this.setMuted(kind, true).catch(() => {}); // the device is off in any case
+  }
+
+  // ---- measuring ---------------------------------------------------------
+
+  async #tick() {
+    const session = this.#session;
+    if (!session || this.#state !== 'connected') return;
+    const report = await session.pc.getStats();
+    if (session !== this.#session) return;
+    const before = this.#stats?.bytes ?? 0;
+    this.#stats = this.#meter.read(report.values(), performance.now());
+    this.#silent = this.#stats.bytes === before ? this.#silent + 1 : 0;
+    this.#emit('stats', this.#stats);
+    if (this.#silent > 0 && this.#silent % SILENT_STATS === 0) this.#checkSession();
+  }
+
+  // ---- small things ------------------------------------------------------
+
+  /** @param {string[]} parts */
+  #at(...parts) {
+    return ['/v1/rooms', this.#room, ...parts].map((p, i) => (i === 0 ? p : encodeURIComponent(p))).join('/');
+  }
+
+  /**
+   * @param {RoomState} state
+   * @param {string} [reason]
+   */
+  #setState(state, reason = '') {
+    this.#state = state;
+    this.#emit('state', { state, reason });
+  }
+
+  /**
+   * @param {keyof RoomEvents} type
+   * @param {unknown} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/**
+ * A network that comes back is tried at once.
+ * @param {() => void} wake
+ */
+function onceOnline(wake) {
+  globalThis.addEventListener?.('online', wake);
+  return () => globalThis.removeEventListener?.('online', wake);
+}
