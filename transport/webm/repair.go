@@ -46,14 +46,30 @@ func Repair(f Damaged, size int64) (Repaired, error) {
 	if err := w.readClusters(f, size); err != nil {
 		return Repaired{}, err
 	}
-	whole := w.end
 	if w.solid == 0 {
 		return Repaired{}, ErrEmpty
+	}
+	cut, err := w.torn(f, size)
+	if err != nil {
+		return Repaired{}, err
 	}
 	if err := w.finish(); err != nil {
 		return Repaired{}, err
 	}
-	return Repaired{Bytes: w.end, Duration: w.solid, Cut: max(0, size-max(whole, w.end))}, nil
+	return Repaired{Bytes: w.end, Duration: w.solid, Cut: cut}, nil
+}
+
+// torn answers how much lies behind the last whole cluster that is not the
+// cues of a complete file.
+func (w *Writer) torn(r io.ReaderAt, size int64) (int64, error) {
+	tail := make([]byte, min(16, size-w.end))
+	if _, err := r.ReadAt(tail, w.end); err != nil && err != io.EOF {
+		return 0, fmt.Errorf("webm: read tail: %w", err)
+	}
+	if c, ok := parse(tail, 0); ok && c.id == idCues && !c.unknown && w.end+c.end() == size {
+		return 0, nil
+	}
+	return size - w.end, nil
 }
 
 // readHeader finds the places that are patched and the first cluster.
