@@ -213,10 +213,17 @@ func TestKeyFrameRequestsAreCoalesced(t *testing.T) {
 		for range 50 {
 			subs = append(subs, w.subscribe(t, mixer.SubscribeConfig{Sink: &mixertest.Ear{}, Video: true}))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(150 * time.Millisecond)
 		if n := w.codecs.KeyFrames.Load(); n != 1 {
 			t.Errorf("%d key frames for 50 who came together, want 1", n)
 		}
+		late := &mixertest.Ear{} // comes just after a key frame
+		subs = append(subs, w.subscribe(t, mixer.SubscribeConfig{Sink: late, Video: true}))
+		defer func() {
+			if f := late.Faults(); len(f) > 0 {
+				t.Error(f)
+			}
+		}()
 		for range 20 { // everybody asks all the time for two seconds
 			for _, s := range subs {
 				s.RequestKeyFrame()
@@ -265,6 +272,15 @@ func TestSilentOnesShareOneEncoder(t *testing.T) {
 			t.Errorf("%d encoders, want one for alice and one for the 40 others", n)
 		}
 		s := w.room.Stats()
+		if p, err := w.room.Participant("alice"); err != nil {
+			t.Error(err)
+		} else {
+			p.Leave("left")
+		}
+		time.Sleep(100 * time.Millisecond)
+		if n := w.codecs.AudioOpen.Load(); n != 1 {
+			t.Errorf("%d encoders are open after alice has left, want 1", n)
+		}
 		if per := float64(s.AudioEncodes) / float64(s.AudioBlocks); per > 2.01 {
 			t.Errorf("%.1f encodes a block, want 2", per)
 		}
@@ -479,7 +495,8 @@ func TestChurn(t *testing.T) {
 						return
 					}
 					p.Activate()
-					sub, err := w.room.Subscribe(mixer.SubscribeConfig{Sink: &mixertest.Ear{}, Audio: true, Video: true, Without: id})
+					own := &mixertest.Ear{}
+					sub, err := w.room.Subscribe(mixer.SubscribeConfig{Sink: own, Audio: true, Video: true, Without: id})
 					if err != nil {
 						t.Error(err)
 						return
@@ -489,7 +506,11 @@ func TestChurn(t *testing.T) {
 					tone.Gone()
 					card.Gone()
 					sub.Close()
+					own.Closed()
 					time.Sleep(25 * time.Millisecond)
+					if f := own.Faults(); len(f) > 0 {
+						t.Error(f)
+					}
 					if tone.Touched() || card.Touched() || card.Live() > 4 {
 						t.Errorf("%s: touched after it had left", id)
 					}

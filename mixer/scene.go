@@ -57,6 +57,9 @@ func (r *Room) buildScene() *scene {
 		})
 	}
 	for _, s := range r.subs {
+		if s.own != nil && s.own.state == Left {
+			continue
+		}
 		if s.cfg.Audio && (s.own == nil || !s.own.deafened) {
 			sc.audioSubs = append(sc.audioSubs, s)
 		}

@@ -24,6 +24,7 @@ type Ear struct {
 	last     *codec.Packet // picture
 	lastAt   time.Time
 	longest  time.Duration // between two pictures
+	closed   bool
 	faults   []string
 }
 
@@ -33,6 +34,9 @@ const keep = 10 * pcm.Rate
 func (e *Ear) WriteAudio(p *codec.Packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		e.fault("sound: a packet after the subscription was closed")
+	}
 	if e.packets > 0 && p.PTS != e.next && !(e.resting && p.PTS > e.next) {
 		e.fault("sound: %v follows where %v was due", p.PTS, e.next)
 	}
@@ -47,6 +51,14 @@ func (e *Ear) WriteAudio(p *codec.Packet) {
 	}
 }
 
+// Closed tells the ear that its subscription has been closed: whatever comes
+// from now on is a fault.
+func (e *Ear) Closed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
 // Rest tells the ear that nobody publishes, so that the sound may pause.
 func (e *Ear) Rest() {
 	e.mu.Lock()
@@ -59,6 +71,8 @@ func (e *Ear) WriteVideo(p *codec.Packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.closed:
+		e.fault("picture: a packet after the subscription was closed")
 	case e.last == nil && !p.KeyFrame:
 		e.fault("picture: the first one is no key frame")
 	case e.last != nil && p.PTS <= e.last.PTS:

@@ -254,6 +254,7 @@ func (w *person) leave() {
 	w.tone.Gone()
 	w.card.Gone()
 	w.sub.Close()
+	w.ear.Closed()
 	w.gone = true
 }
 
