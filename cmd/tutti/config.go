@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -49,7 +50,8 @@ type VideoConfig struct {
 	MaxHeight int `yaml:"max_height"`
 }
 
-// CORSConfig names the web origins that may call the API besides its own.
+// CORSConfig names the web origins that may call the API from a browser; none
+// stands for any.
 type CORSConfig struct {
 	Origins []string `yaml:"origins"`
 }
@@ -190,4 +192,22 @@ func isURL(s string) bool {
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	return s == "*" || err == nil && isURL(s) && u.Path == "" && u.RawQuery == ""
+}
+
+// nodeName answers the configured name, or the host's as far as it may be one.
+func (c *Config) nodeName() string {
+	if c.Node != "" {
+		return c.Node
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "node"
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '-'
+	}, host)
+	return clean[:min(len(clean), 64)]
 }

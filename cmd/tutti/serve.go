@@ -64,24 +64,6 @@ func page(a net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// nodeName answers the configured name, or the host's as far as it may be one.
-func (c *Config) nodeName() string {
-	if c.Node != "" {
-		return c.Node
-	}
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		return "node"
-	}
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
-			return r
-		}
-		return '-'
-	}, host)
-	return clean[:min(len(clean), 64)]
-}
-
 // shutdown ends the node within a time, of which each step may take a share:
 // all steps run, whatever becomes of those before them, and the first error
 // wins.

@@ -100,8 +100,8 @@ func merge(merged map[string]any, known map[string]reflect.Value, source string,
 	all := k.All()
 	for _, key := range k.Keys() {
 		field, ok := known[key]
-		if !ok && all[key] == nil && isSection(known, key) {
-			continue // a section whose keys are all commented out
+		if !ok && isEmpty(all[key]) && isSection(known, key) {
+			continue // its keys are all commented out
 		}
 		if !ok {
 			return &KeyError{Key: key, Source: source, Reason: "is no known key"}
@@ -112,6 +112,11 @@ func merge(merged map[string]any, known map[string]reflect.Value, source string,
 		merged[key] = all[key]
 	}
 	return nil
+}
+
+func isEmpty(value any) bool {
+	m, ok := value.(map[string]any)
+	return value == nil || ok && len(m) == 0
 }
 
 func isSection(known map[string]reflect.Value, key string) bool {

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tutti.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSampleEqualsDefaults(t *testing.T) {
+	got, err := load("tutti.sample.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.CORS.Origins = []string{} // an empty list is written, not none
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", d)
+	}
+	// What is not in the file has its default too: each key must be written.
+	text, err := os.ReadFile("tutti.sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := range leaves(&got) {
+		words := strings.Split(key, ".")
+		line := strings.Repeat("  ", len(words)-1) + words[len(words)-1] + ":"
+		if !strings.Contains("\n"+string(text), "\n"+line) {
+			t.Errorf("the sample does not tell of %s", key)
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	path := write(t, "http: \":1\"\nudp: \":1\"\nnode: file\nrooms:\n  max: 1\nfonts: [a.ttf, b.ttf]\n")
+	env := []string{"TUTTI_UDP=:2", "TUTTI_NODE=env", "TUTTI_ROOMS_MAX=2", "TUTTI_FONTS=c.ttf,d.ttf", "PATH=/bin"}
+	c, err := load(path, env, map[string]any{"node": "flag", "rooms.max": "3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.HTTP, want.UDP, want.Node, want.Rooms.Max = ":1", ":2", "flag", 3
+	want.Fonts = []string{"c.ttf", "d.ttf"}
+	if d := cmp.Diff(want, c); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestFileNamedByEnvironment(t *testing.T) {
+	c, err := load("", []string{"TUTTI_CONFIG=" + write(t, "node: there\n")}, nil)
+	if err != nil || c.Node != "there" {
+		t.Errorf("node %q, error %v", c.Node, err)
+	}
+	other := write(t, "node: here\n")
+	c, err = load(other, []string{"TUTTI_CONFIG=" + write(t, "node: there\n")}, nil)
+	if err != nil || c.Node != "here" {
+		t.Errorf("the flag does not win: node %q, error %v", c.Node, err)
+	}
+}
+
+func TestDevelopment(t *testing.T) {
+	c, err := load("", nil, map[string]any{"dev": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP != "127.0.0.1:8080" || c.UDP != "127.0.0.1:7882" || c.PublicIP != "127.0.0.1" || !c.Rooms.AutoCreate {
+		t.Errorf("dev made %+v", c)
+	}
+	c, err = load("", []string{"TUTTI_ROOMS_AUTO_CREATE=false"}, map[string]any{"dev": true})
+	if err != nil || c.Rooms.AutoCreate {
+		t.Errorf("what was set does not win: auto_create %v, error %v", c.Rooms.AutoCreate, err)
+	}
+	if c, err = load("", nil, nil); err != nil || c.HTTP != ":8080" || c.Rooms.AutoCreate {
+		t.Errorf("without dev: %+v, %v", c, err)
+	}
+}
+
+// Each error is of one line and names the key.
+func TestErrorsNameTheKey(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		env        []string
+		flags      map[string]any
+		key        string
+	}{
+		{name: "unknown key", file: "rooms:\n  maximum: 3\n", key: "rooms.maximum"},
+		{name: "unknown section", file: "room:\n  max: 3\n", key: "room.max"},
+		{name: "key for a section", file: "http:\n  addr: x\n", key: "http.addr"},
+		{name: "section for a key", file: "rooms: 3\n", key: "rooms"},
+		{name: "no YAML", file: "a: b: c\n", key: "config"},
+		{name: "a key twice", file: "node: a\nnode: b\n", key: "config"},
+		{name: "a number for text", file: "node: 012\n", key: "node"},
+		{name: "text for a number", file: "rooms:\n  max: many\n", key: "rooms.max"},
+		{name: "half a number", file: "rooms:\n  max: 2.5\n", key: "rooms.max"},
+		{name: "nothing for a number", file: "rooms:\n  max:\n", key: "rooms.max"},
+		{name: "text for a truth", file: "dev: perhaps\n", key: "dev"},
+		{name: "a list of numbers", file: "fonts: [1]\n", key: "fonts"},
+		{name: "unknown variable", env: []string{"TUTTI_ROOM_MAX=3"}, key: "TUTTI_ROOM_MAX"},
+		{name: "wrong variable", env: []string{"TUTTI_ROOMS_MAX=x"}, key: "rooms.max"},
+		{name: "wrong flag", flags: map[string]any{"rooms.max": "0"}, key: "rooms.max"},
+		{name: "unknown flag", flags: map[string]any{"rooms.min": "0"}, key: "rooms.min"},
+		{name: "no address", flags: map[string]any{"http": "8080"}, key: "http"},
+		{name: "no port", flags: map[string]any{"udp": ":70000"}, key: "udp"},
+		{name: "no IP", flags: map[string]any{"public_ip": "example.org"}, key: "public_ip"},
+		{name: "dev for the world", flags: map[string]any{"dev": true, "http": "0.0.0.0:8080"}, key: "http"},
+		{name: "media for the world", flags: map[string]any{"dev": true, "udp": "192.0.2.1:1"}, key: "udp"},
+		{name: "dev at a public IP", flags: map[string]any{"dev": true, "public_ip": "192.0.2.1"}, key: "public_ip"},
+		{name: "node", flags: map[string]any{"node": "a b"}, key: "node"},
+		{name: "no time", flags: map[string]any{"drain_s": "0"}, key: "drain_s"},
+		{name: "origin with a path", file: "cors:\n  origins: [\"https://example.org/x\"]\n", key: "cors.origins"},
+		{name: "level", env: []string{"TUTTI_LOG_LEVEL=loud"}, key: "log.level"},
+		{name: "people", flags: map[string]any{"demo.people": 201}, key: "demo.people"},
+		{name: "room", flags: map[string]any{"demo.room": "a/b"}, key: "demo.room"},
+	} {
+		path := ""
+		if c.file != "" {
+			path = write(t, c.file)
+		}
+		_, err := load(path, c.env, c.flags)
+		var wrong *KeyError
+		if !errors.As(err, &wrong) || wrong.Key != c.key {
+			t.Errorf("%s: %v does not name %s", c.name, err, c.key)
+			continue
+		}
+		if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, c.key) {
+			t.Errorf("%s: %q", c.name, text)
+		}
+	}
+}
+
+func TestMissingFileIsAnError(t *testing.T) {
+	_, err := load(filepath.Join(t.TempDir(), "none.yaml"), nil, nil)
+	var wrong *KeyError
+	if !errors.As(err, &wrong) || wrong.Key != "config" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEmptySectionsAreNoKeys(t *testing.T) {
+	if _, err := load(write(t, "rooms:\nauth: {}\n"), nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	if v, err := loadKeys(AuthConfig{}); v != nil || err != nil {
+		t.Errorf("without keys: %v, %v", v, err)
+	}
+	file := write(t, "keys:\n  - id: old\n    key: "+secret+"x\n")
+	for _, c := range []AuthConfig{{Key: secret}, {KeysFile: file}, {Key: secret, KeysFile: file}} {
+		v, err := loadKeys(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, ok := v.Signer()
+		if wantID := map[bool]string{true: `""`, false: `"old"`}[c.Key != ""]; !ok || !strings.Contains(key.String(), wantID) {
+			t.Errorf("%+v signs with %v", c, key)
+		}
+	}
+	bad := []string{"", "keys: []\n", "keys: 3\n", "other: 3\n", "keys:\n  - id: a\n", "keys:\n  - key: " + secret + "\n",
+		"keys:\n  - {id: a, key: short}\n", "keys:\n  - {id: a, key: " + secret + ", use: sig}\n", "keys: [3]\n", "keys:\n  - {id: a, key: " + secret + "}\nmore: 1\n"}
+	for _, text := range bad {
+		_, err := loadKeys(AuthConfig{KeysFile: write(t, text)})
+		var wrong *KeyError
+		if !errors.As(err, &wrong) || wrong.Key != "auth.keys_file" || strings.Contains(err.Error(), secret) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := loadKeys(AuthConfig{Key: "short"}); err == nil {
+		t.Error("a short secret was taken")
+	}
+}
+
+func TestNodeName(t *testing.T) {
+	c := Config{Node: "node-2"}
+	if c.nodeName() != "node-2" {
+		t.Error(c.nodeName())
+	}
+	c.Node = ""
+	if n := c.nodeName(); n == "" || slices.ContainsFunc([]rune(n), func(r rune) bool { return r == '.' }) {
+		t.Errorf("%q is no name for a node", n)
+	}
+}
