@@ -31,6 +31,7 @@ const (
 type Event struct {
 	Type        EventType       `json:"type"`
 	Room        string          `json:"room"`
+	Tenant      string          `json:"tenant,omitempty"` // whose room it is
 	Time        time.Time       `json:"time"`
 	Participant *ParticipantRef `json:"participant,omitempty"`
 	Track       string          `json:"track,omitempty"` // audio, video

@@ -16,6 +16,7 @@ import (
 type Room struct {
 	rooms   *Rooms
 	id      string
+	tenant  string    // of the settings that it was made with
 	created time.Time // the epoch of all PTS
 	count   counters
 	scene   atomic.Pointer[scene]
@@ -289,7 +290,7 @@ func (r *Room) Snapshot(ctx context.Context) (*i420.Frame, error) {
 
 // post notes an event that change will tell. r.mu is held.
 func (r *Room) post(e Event) {
-	e.Room, e.Time = r.id, time.Now()
+	e.Room, e.Tenant, e.Time = r.id, r.tenant, time.Now()
 	r.outbox.add(e)
 }
 
