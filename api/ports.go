@@ -66,7 +66,8 @@ type RecordingGap struct {
 type Recording struct {
 	ID        string          `json:"id"`
 	Room      string          `json:"room"`
-	State     string          `json:"state"` // starting active paused ending complete failed
+	Tenant    string          `json:"tenant,omitempty"` // of the room when it was started
+	State     string          `json:"state"`            // starting active paused ending complete failed
 	Format    string          `json:"format"`
 	Rendition string          `json:"rendition"`
 	AudioOnly bool            `json:"audio_only"`

@@ -1,0 +1,158 @@
+// Package api is the HTTP side of a node: rooms, participants, layouts,
+// recordings and events over REST as API.md and openapi.yaml beside this file
+// say, and the web page.
+//
+// Every request under /v1 passes one chain: observed (log, metrics, recovery),
+// authenticated, then guarded by what its entry in the table of routes says:
+// who may, which query parameters, which body. A handler sees only requests
+// that passed. Errors become RFC 9457 problems in one place, errors.go.
+package api
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"tutti/api/auth"
+	"tutti/api/events"
+	"tutti/api/metrics"
+	"tutti/mixer"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Rooms      *mixer.Rooms
+	Gateway    Gateway
+	Recordings Recordings
+	Live       Live
+	// Auth verifies tokens. It may be nil with Dev alone.
+	Auth    *auth.Verifier
+	Events  *events.Hub
+	Metrics *metrics.Metrics
+	// Version and Node name the program and this node.
+	Version, Node string
+	// Address is where clients reach this node, as GET /v1/nodes shows it.
+	Address string
+	// Web is the web page, with an index.html; nil serves none.
+	Web fs.FS
+	// AutoCreate makes a room when the first participant posts an offer to it.
+	AutoCreate bool
+	// Dev lets requests from this machine in without a token.
+	Dev bool
+	// Origins are the web origins that may call the API from a browser; none
+	// stands for any ("*"), which is safe as the API knows no cookies.
+	Origins []string
+	// MaxBody bounds a request's body in bytes; 0 for 64 KiB.
+	MaxBody int64
+	// WriteTimeout is how long a client may take to accept what is written to
+	// it, or in a stream each piece of it; 0 for 30 s.
+	WriteTimeout time.Duration
+	// Heartbeat is how often a silent stream of events says that it is alive; 0
+	// for 15 s.
+	Heartbeat time.Duration
+	// Log is where requests are logged; nil for slog.Default().
+	Log *slog.Logger
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// Server answers the API. Its methods may be called from any goroutine.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	echo   *echo.Echo
+	owners *owners
+	files  map[string]*webFile
+	// queryTokens are the paths whose GET takes a token in the query.
+	queryTokens map[string]bool
+	life        context.Context // ends with Close
+	end         context.CancelFunc
+}
+
+// New answers a server that is ready to serve.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}}
+	s.life, s.end = context.WithCancel(context.Background())
+	var err error
+	if s.files, err = loadWeb(cfg.Web); err != nil {
+		return nil, err
+	}
+	s.echo = echo.New()
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.HTTPErrorHandler = s.fail
+	s.echo.Use(s.observe, s.harden, s.cors, s.authenticate)
+	s.register()
+	return s, nil
+}
+
+func (cfg *Config) check() error {
+	switch {
+	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Events == nil, cfg.Metrics == nil:
+		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Events or Metrics")
+	case cfg.Auth == nil && !cfg.Dev:
+		return errors.New("api: without keys the server starts for development only")
+	case !mixer.ValidID(cfg.Node):
+		return errors.New("api: the node's name must match [A-Za-z0-9_-]{1,64}")
+	}
+	return nil
+}
+
+func (cfg *Config) defaults() {
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = 64 << 10
+	}
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = 30 * time.Second
+	}
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
+	if len(cfg.Origins) == 0 {
+		cfg.Origins = []string{"*"}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+}
+
+// Handler answers the whole of the server's HTTP.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// HTTPServer answers a net/http server for the handler, with the limits on
+// slow and large requests that the handler counts on. Streams lift them for
+// themselves.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      s.cfg.WriteTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Ready reports whether the node takes new rooms.
+func (s *Server) Ready() bool { return !s.cfg.Rooms.Draining() }
+
+// SetDraining stops the node from taking new rooms, or lets it take them again.
+// /readyz tells it.
+func (s *Server) SetDraining(on bool) { s.cfg.Rooms.Drain(on) }
+
+// Close ends the streams of events and media, which http.Server.Shutdown would
+// wait for. It may be called again.
+func (s *Server) Close() { s.end() }
