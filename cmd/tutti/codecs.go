@@ -56,12 +56,7 @@ func decoders() rtc.Codecs {
 			}
 			return dec, nil
 		},
-		AudioSamples: func(payload []byte) (int, error) {
-			if n, ok := opus.SampleCount(payload); ok {
-				return n, nil
-			}
-			return 0, fmt.Errorf("a packet of %d bytes is no Opus", len(payload))
-		},
+		AudioSamples: opus.SampleCount,
 	}
 }
 

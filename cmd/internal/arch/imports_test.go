@@ -7,8 +7,6 @@ import (
 	"testing"
 )
 
-const module = "tutti"
-
 // below says what the packages below a folder may not import. A path stands
 // for itself and all below it; "!" before it makes an exception.
 type below struct {

@@ -166,10 +166,7 @@ func voices(people int) ([]*speech.Voice, error) {
 // person makes person i, from 0, and shoots the film of its pictures: some
 // hundred milliseconds of work.
 func (c *cast) person(i int) (*person, error) {
-	a := newArtist(func(dst *i420.Frame, text string) {
-		c.painter.Label(text, false, image.Pt(width*2, height*2)).Draw(dst, 16, 16)
-	}, i+1, fmt.Sprintf("%d · %s", i+1, name(i)))
-	f, err := shoot(a, c.cfg.NewVideoEncoder)
+	f, err := shoot(c.artist(i), c.cfg.NewVideoEncoder)
 	if err != nil {
 		return nil, fmt.Errorf("demo: %s: %w", name(i), err)
 	}
@@ -181,4 +178,12 @@ func (c *cast) person(i int) (*person, error) {
 			base: strings.TrimRight(c.cfg.URL, "/"), room: c.cfg.Room,
 		},
 	}, nil
+}
+
+// artist answers who draws person i, with number and name in the picture.
+func (c *cast) artist(i int) *artist {
+	write := func(dst *i420.Frame, text string) {
+		c.painter.Label(text, false, image.Pt(width*2, height*2)).Draw(dst, 16, 16)
+	}
+	return newArtist(write, i+1, fmt.Sprintf("%d · %s", i+1, name(i)))
 }
