@@ -34,9 +34,13 @@ func placeGrid(canvas image.Point, seats []Seat) []Tile {
 // arrange answers the number of rows that gives n tiles of one size the most
 // area, and that size; of equals the one with fewer rows, whose tiles are wider.
 func arrange(canvas image.Point, n int) (rows int, size image.Point) {
+	narrowest := wide
+	if canvas.X < canvas.Y {
+		narrowest = square
+	}
 	for r := 1; r <= n; r++ {
 		columns := (n + r - 1) / r
-		s := shape(image.Pt(canvas.X/columns, canvas.Y/r))
+		s := shape(image.Pt(canvas.X/columns, canvas.Y/r), narrowest)
 		if s.X*s.Y > size.X*size.Y {
 			rows, size = r, s
 		}
@@ -44,16 +48,20 @@ func arrange(canvas image.Point, n int) (rows int, size image.Point) {
 	return rows, size
 }
 
-// shape answers the largest even size within cell whose aspect is between 4:3
-// and 16:9: a 16:9 camera that covers it loses at most a quarter of its width,
-// and nothing of its height. Between the two the cell is filled.
-func shape(cell image.Point) image.Point {
+// The narrowest tiles: a 16:9 camera that covers one of 4:3 loses a quarter of
+// its width, and nothing of its height. On a tall canvas, where the cameras are
+// telephones, a square makes the better use.
+var wide, square = image.Pt(4, 3), image.Pt(1, 1)
+
+// shape answers the largest even size within cell whose aspect is between the
+// narrowest and 16:9; in between the cell is filled.
+func shape(cell, narrowest image.Point) image.Point {
 	w, h := cell.X&^1, cell.Y&^1
 	switch {
 	case w*9 > h*16:
 		w = h * 16 / 9 &^ 1
-	case w*3 < h*4:
-		h = w * 3 / 4 &^ 1
+	case w*narrowest.Y < h*narrowest.X:
+		h = w * narrowest.Y / narrowest.X &^ 1
 	}
 	if w == 0 || h == 0 {
 		return image.Point{}

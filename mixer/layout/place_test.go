@@ -97,11 +97,18 @@ func TestGridOfFourNeedsNoScaling(t *testing.T) {
 	}
 }
 
-func TestGridOnATallCanvasStacks(t *testing.T) {
-	got := rects(Place(Layout{Name: Grid}, image.Pt(720, 1280), seats(2), ""))
-	want := []image.Rectangle{image.Rect(0, 100, 720, 640), image.Rect(0, 640, 720, 1180)}
+func TestGridOnATallCanvas(t *testing.T) {
+	tall := image.Pt(720, 1280)
+	got := rects(Place(Layout{Name: Grid}, tall, seats(2), ""))
+	want := []image.Rectangle{image.Rect(0, 0, 720, 640), image.Rect(0, 640, 720, 1280)}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("two are not stacked:\n%s", diff)
+	}
+	got = rects(Place(Layout{Name: Grid}, tall, seats(5), ""))
+	want = []image.Rectangle{image.Rect(0, 100, 360, 460), image.Rect(360, 100, 720, 460), image.Rect(0, 460, 360, 820),
+		image.Rect(360, 460, 720, 820), image.Rect(180, 820, 540, 1180)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("five are not in squares:\n%s", diff)
 	}
 }
 

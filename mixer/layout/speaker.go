@@ -34,7 +34,7 @@ func placeSpeaker(canvas image.Point, seats []Seat, main int, speaker string, mo
 
 // placeRight puts the others in a column at the right.
 func placeRight(canvas image.Point, main Seat, others []Seat, speaker string, most int) []Tile {
-	size := shape(image.Pt(canvas.X/stripPart, canvas.Y/stripPart))
+	size := shape(image.Pt(canvas.X/stripPart, canvas.Y/stripPart), wide)
 	if size.X == 0 {
 		return []Tile{tile(main, image.Rectangle{Max: canvas})}
 	}
@@ -53,7 +53,7 @@ func placeRight(canvas image.Point, main Seat, others []Seat, speaker string, mo
 // quarter taller than wide, since a wide camera that covers more shows too
 // little of who sits before it.
 func placeBottom(canvas image.Point, main Seat, others []Seat, speaker string, most int) []Tile {
-	size := shape(image.Pt(canvas.X/stripAcross, canvas.Y/4))
+	size := shape(image.Pt(canvas.X/stripAcross, canvas.Y/4), wide)
 	if size.X == 0 {
 		return []Tile{tile(main, image.Rectangle{Max: canvas})}
 	}

@@ -17,6 +17,7 @@ import (
 func (p *Painter) Placeholder(dst *i420.Frame, name, seed string) {
 	hue := hueOf(seed)
 	dst.Fill(oklch(0.29, 0.035, hue))
+	Border(dst, dst.Bounds(), oklch(0.24, 0.03, hue), 2) // tells it from a neighbour of its colour
 	size := even(0.46 * float64(min(dst.Width, dst.Height)))
 	if size < 8 {
 		return

@@ -81,6 +81,66 @@ func TestOnlyWhatChangedIsDrawn(t *testing.T) {
 	}
 }
 
+// TestYoungestCanvasIsDrawnOn: of several free canvases the one that lacks
+// least is taken, so an older change is not drawn into the others for nothing.
+func TestYoungestCanvasIsDrawnOn(t *testing.T) {
+	scaled := 0
+	c := New(Config{Canvas: image.Pt(128, 72), Painter: latin(t), Scale: func(dst, src *i420.Frame, fit i420.Fit) {
+		scaled++
+		nearest(dst, src, fit)
+	}})
+	defer c.Close()
+	c.SetTiles(four())
+	var held []*i420.Frame
+	for i := range 3 {
+		c.Update("b", noise(i420.New(64, 36), uint32(i)))
+		if i == 2 {
+			c.Update("a", noise(i420.New(32, 18), 1))
+		}
+		f, _ := c.Compose()
+		held = append(held, f)
+	}
+	for _, f := range held {
+		f.Release()
+	}
+	for i := range 10 {
+		c.Update("b", noise(i420.New(64, 36), uint32(i)))
+		f, _ := c.Compose()
+		f.Release()
+	}
+	if scaled != 1 {
+		t.Errorf("a tile that did not change was drawn %d times, want 1", scaled)
+	}
+}
+
+// TestHigherTileStaysOnTop updates the lower of two tiles that overlap.
+func TestHigherTileStaysOnTop(t *testing.T) {
+	red, blue := color.RGBA{200, 30, 40, 255}, color.RGBA{30, 60, 200, 255}
+	plain := func(w, h int, c color.Color) *i420.Frame {
+		f := i420.New(w, h)
+		f.Fill(c)
+		return f
+	}
+	c := New(Config{Canvas: image.Pt(128, 72), Painter: latin(t)})
+	defer c.Close()
+	c.SetTiles([]Tile{
+		{Tile: layout.Tile{Seat: "inset", Rect: image.Rect(80, 40, 120, 64), Z: 1}},
+		{Tile: layout.Tile{Seat: "main", Rect: image.Rect(0, 0, 128, 72)}},
+	})
+	c.Update("inset", plain(40, 24, red))
+	for range 3 {
+		c.Update("main", plain(128, 72, blue))
+		f, _ := c.Compose()
+		if p := f.At(100, 50); p.R < 180 {
+			t.Errorf("the inset shows %v", p)
+		}
+		if p := f.At(20, 20); p.B < 180 {
+			t.Errorf("the main tile shows %v", p)
+		}
+		f.Release()
+	}
+}
+
 func TestAllCanvasesHeldKeepsTheLast(t *testing.T) {
 	pool := &i420.Pool{}
 	c := New(Config{Canvas: image.Pt(128, 72), Painter: latin(t), Pool: pool})

@@ -178,11 +178,11 @@ func (w *world) setTiles() {
 	canvas, n := w.c.cfg.Canvas, rapid.IntRange(0, 5).Draw(w.t, "seats")
 	var places []layout.Tile
 	if rapid.Bool().Draw(w.t, "wild") { // overlapping, odd, outside, twice the same seat
-		at := rapid.IntRange(-20, 100)
+		at, length := rapid.SampledFrom([]int{-9, 0, 7, 16, 20, 33, 60, 90}), rapid.SampledFrom([]int{40, 24, 31, 11, 80, 2, -2})
 		for range n {
 			x, y := at.Draw(w.t, "x"), at.Draw(w.t, "y")
 			places = append(places, layout.Tile{Seat: w.seat(), Z: rapid.IntRange(0, 2).Draw(w.t, "z"), Fit: i420.Contain,
-				Rect: image.Rect(x, y, x+rapid.IntRange(-2, 60).Draw(w.t, "w"), y+rapid.IntRange(-2, 60).Draw(w.t, "h"))})
+				Rect: image.Rectangle{Min: image.Pt(x, y), Max: image.Pt(x+length.Draw(w.t, "w"), y+length.Draw(w.t, "h"))}})
 		}
 	} else {
 		var seats []layout.Seat
