@@ -59,7 +59,7 @@ func checkRate(bitrateBPS, fps int) error {
 	return nil
 }
 
-// maxIntraPercent bounds a key frame, in percent of what one frame gets, to
+// maxIntraPercent bounds a key frame's allowance, in percent of what one frame gets, to
 // 200 ms of the rate, but never so tightly that it becomes a blur.
 func maxIntraPercent(fps int) int { return max(300, 20*fps) }
 
@@ -69,7 +69,6 @@ type Encoder struct {
 	c             *C.tutti_vpx_encoder
 	width, height int
 	clock         clock
-	owed          bool // a key frame was asked for and has not come yet
 }
 
 // NewEncoder makes an encoder for live conversation. It must be closed.
@@ -115,10 +114,10 @@ func (e *Encoder) SetRate(bitrateBPS, fps int) error {
 }
 
 // Encode answers f's access unit, in C memory that stays valid until the next
-// call or Close; it is empty when the rate control dropped the frame. A key
-// frame that was asked for and dropped is made at the next call. pts is the
-// picture's time on any clock that does not run backwards (one that does counts
-// as standing still); the frame is only read.
+// call or Close; it is empty when the rate control dropped the frame, which it
+// never does when a key frame is asked for. The first frame is one anyway. pts
+// is the picture's time on any clock that does not run backwards (one that does
+// counts as standing still); f is only read.
 func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data []byte, isKey bool, err error) {
 	if e.c == nil {
 		return nil, false, ErrClosed
@@ -129,9 +128,8 @@ func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data 
 	if f.Width != e.width || f.Height != e.height {
 		return nil, false, fmt.Errorf("%w: %dx%d, not %dx%d", ErrSize, f.Width, f.Height, e.width, e.height)
 	}
-	e.owed = e.owed || keyFrame
 	var force C.int
-	if e.owed {
+	if keyFrame {
 		force = 1
 	}
 	rc := C.tutti_vpx_encode(e.c,
@@ -145,9 +143,6 @@ func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data 
 	if p.data == nil || p.size == 0 {
 		return nil, false, nil
 	}
-	if p.key != 0 {
-		e.owed = false
-	}
 	n := int(p.size)
 	return unsafe.Slice((*byte)(unsafe.Pointer(p.data)), n)[:n:n], p.key != 0, nil
 }
@@ -155,29 +150,47 @@ func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data 
 // clock turns presentation times into the encoder's own, in 1/90000 s.
 //
 // The library takes the time since the last frame as the rate's allowance for
-// this one. After a pause, when a still canvas was not sent for seconds, that
-// would be one frame of seconds' worth of bits, which no link swallows; so the
-// encoder's time never runs more than maxGap frames at once. Nor does it stand
-// still: the library refuses time that does.
+// this one. After a pause, when a still canvas was not sent for two seconds,
+// that made one frame of 1.8 seconds' worth of bits, which no link swallows. So
+// the encoder's time follows the pace that frames have come at lately: a single
+// gap counts for little more than that, a slower pace for what it is within ten
+// frames, and none for more than maxGap nominal frames. Nor does the time stand
+// still, which the library refuses.
 type clock struct {
 	started bool
 	last    time.Duration // presentation time of the last frame
 	now     int64         // the encoder's time
 	frame   int64         // one nominal frame
+	pace    int64         // time between frames, lately
 }
 
 const maxGap = 4 // frames
 
-func newClock(fps int) clock { return clock{frame: codec.VideoClockRate / int64(fps)} }
+func newClock(fps int) clock {
+	frame := codec.VideoClockRate / int64(fps)
+	return clock{frame: frame, pace: frame}
+}
 
-func (c *clock) setFPS(fps int) { c.frame = codec.VideoClockRate / int64(fps) }
+func (c *clock) setFPS(fps int) {
+	c.frame = codec.VideoClockRate / int64(fps)
+	c.pace = c.frame
+}
 
 // tick answers the encoder's time of a frame presented at pts.
 func (c *clock) tick(pts time.Duration) int64 {
 	if c.started {
-		gap := int64(pts-c.last) * codec.VideoClockRate / int64(time.Second)
-		c.now += min(max(gap, 1), maxGap*c.frame)
+		gap := ticks(pts - c.last)
+		gap = min(max(gap, 1), maxGap*c.frame)
+		c.now += min(gap, c.pace+c.pace/4+1)
+		c.pace += (gap - c.pace) / 8
 	}
 	c.started, c.last = true, pts
 	return c.now
+}
+
+// ticks converts to 1/90000 s, to the nearest; longer than an hour, either
+// way, is as good as an hour and cannot overflow.
+func ticks(d time.Duration) int64 {
+	d = min(max(d, -time.Hour), time.Hour)
+	return int64((d*codec.VideoClockRate + time.Second/2) / time.Second)
 }

@@ -107,8 +107,6 @@ static void configure(vpx_codec_enc_cfg_t *g, const tutti_vpx_config *c) {
   g->rc_dropframe_thresh = 30;
   g->rc_resize_allowed = 0;
   g->kf_mode = VPX_KF_DISABLED;  // key frames only on demand
-  g->kf_min_dist = 0;
-  g->kf_max_dist = 1 << 30;
 }
 
 static int control(tutti_vpx_encoder *e, const tutti_vpx_config *c) {
