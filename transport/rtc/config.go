@@ -24,17 +24,21 @@ type AudioDecoder interface {
 	Conceal(pcm []float32) error
 }
 
-// VideoDecoder decodes one VP8 stream. It belongs to one goroutine.
+// VideoDecoder decodes one VP8 stream. It belongs to one goroutine. It answers
+// ErrNoPicture for a frame that is not shown and any other error for one that
+// it refuses; sizes beyond its limits are refused before anything is allocated.
 type VideoDecoder interface {
-	// Decode takes one whole frame; it refuses sizes beyond its limits before
-	// anything is allocated for them.
+	// Decode takes one whole frame.
 	Decode(frame []byte) error
-	// Size answers the size of the last decoded picture, 0, 0 before the first.
-	Size() (width, height int)
-	// Picture draws the last decoded picture into dst, as often as asked.
+	// DecodeInto takes one whole frame and draws its picture over all of dst.
+	DecodeInto(frame []byte, dst *i420.Frame, fit i420.Fit) error
+	// Picture draws the last decoded picture over all of dst, as often as asked.
 	Picture(dst *i420.Frame, fit i420.Fit) error
 	Close()
 }
+
+// ErrNoPicture is a VideoDecoder's answer where there is nothing to show.
+var ErrNoPicture = errors.New("rtc: the frame has no picture to show")
 
 // Codecs makes the decoders of the participants.
 type Codecs struct {
@@ -43,8 +47,8 @@ type Codecs struct {
 	// NewVideoDecoder answers a decoder that refuses pictures larger than that.
 	NewVideoDecoder func(maxWidth, maxHeight int) (VideoDecoder, error)
 	// AudioSamples answers how many samples at 48 kHz a packet of Opus lasts
-	// (RFC 6716, section 3.1); an error is a packet to throw away.
-	AudioSamples func(payload []byte) (int, error)
+	// (RFC 6716, section 3.1); ok is false where it is no packet of Opus.
+	AudioSamples func(payload []byte) (samples int, ok bool)
 }
 
 // Config is what all sessions of a gateway share. The zero value of a field

@@ -22,6 +22,7 @@ type Gateway struct {
 	cfg    Config
 	api    *webrtc.API
 	socket *sockets
+	certs  []webrtc.Certificate // one, so that its fingerprint stays
 	panics atomic.Uint64
 
 	work sync.WaitGroup // one per peer that is not wholly gone
@@ -50,7 +51,15 @@ func New(cfg Config) (*Gateway, error) {
 		socket.close()
 		return nil, err
 	}
-	return &Gateway{cfg: cfg, api: api, socket: socket, peers: map[key]*Peer{}, fans: map[string]*fanout{}}, nil
+	cert, err := newCertificate()
+	if err != nil {
+		socket.close()
+		return nil, err
+	}
+	return &Gateway{
+		cfg: cfg, api: api, socket: socket, certs: []webrtc.Certificate{*cert},
+		peers: map[key]*Peer{}, fans: map[string]*fanout{},
+	}, nil
 }
 
 // Open checks the offer, admits the participant and answers when the answer is
