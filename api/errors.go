@@ -41,6 +41,7 @@ var problems = map[string]kind{
 	"unknown_field":      {400, "There is no such field"},
 	"invalid_field":      {400, "A field has a value that cannot be"},
 	"invalid_id":         {400, "An identifier is malformed"},
+	"unknown_rendition":  {400, "The room has no such rendition"},
 	"invalid_query":      {400, "A query parameter is unknown or malformed"},
 	"missing_body":       {400, "The request takes a body"},
 	"invalid_sdp":        {400, "The offer is no SDP that can be answered"},
@@ -61,10 +62,9 @@ var problems = map[string]kind{
 	"room_full":          {409, "The room is full"},
 	"participant_exists": {409, "The participant is in the room already"},
 	"recording_running":  {409, "The recording is still running"},
-	"recording_ended":    {409, "The recording has ended"},
-	"invalid_transition": {409, "The recording cannot change to that state"},
-	"too_many_recordings": {409,
-		"The room has all the recordings it may have"},
+	"invalid_state":      {409, "The recording cannot go into that state"},
+
+	"too_many_recordings": {409, "All the recordings run that may"},
 
 	"room_closed":            {410, "The room has been closed"},
 	"session_ended":          {410, "The session has ended"},
@@ -83,12 +83,13 @@ var problems = map[string]kind{
 	"precondition_required": {428, "The request must carry If-Match"},
 
 	"internal":              {500, "The server failed"},
+	"recording_failed":      {500, "The recording failed"},
 	"not_implemented":       {501, "This is not there yet"},
-	"format_not_supported":  {501, "The recording format is not there yet"},
+	"unsupported_format":    {501, "The recording format is not there yet"},
 	"no_signing_key":        {501, "The node has no key to sign tokens with"},
 	"draining":              {503, "The node takes nothing new"},
 	"too_many_rooms":        {503, "The node has all the rooms it may have"},
-	"insufficient_storage":  {507, "There is no room on the disk"},
+	"overloaded":            {503, "The node did not get to it in time"},
 	"client_closed_request": {499, "The client went away"},
 }
 
@@ -135,6 +136,8 @@ func problemOf(err error) *Problem {
 		return refuse(coded.Code(), "%s", err.Error())
 	case errors.Is(err, context.Canceled):
 		return refuse("client_closed_request", "the request was given up")
+	case errors.Is(err, context.DeadlineExceeded):
+		return refuse("overloaded", "try again")
 	}
 	return refuse("internal", "see the server's log")
 }

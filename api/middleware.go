@@ -63,7 +63,7 @@ func (s *Server) account(c echo.Context, took time.Duration) {
 // fail answers an error as a problem. It is echo's HTTPErrorHandler, too.
 func (s *Server) fail(err error, c echo.Context) {
 	p := problemOf(err)
-	if p.Code == "internal" {
+	if p.Status == http.StatusInternalServerError {
 		s.log.Error("request failed", "method", c.Request().Method, "route", c.Path(), "error", err)
 	}
 	if c.Response().Committed {

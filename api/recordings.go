@@ -12,7 +12,7 @@ import (
 	"tutti/mixer"
 )
 
-// Formats of the contract; the recorder knows which of them are there.
+// recordingFormats are those of the contract, some of which are not there yet.
 var recordingFormats = []string{"webm", "mkv", "mp4", "ogg"}
 
 // errNoRecording is what a caller is told of recordings that it may not see.
@@ -93,10 +93,10 @@ func checkOptions(r *mixer.Room, o RecordingOptions) error {
 	switch {
 	case !slices.Contains(recordingFormats, o.Format):
 		return blame("invalid_field", "format", "format must be webm, mkv, mp4 or ogg")
-	case o.Format != "webm":
-		return blame("not_implemented", "format", "the format %q is not there yet", o.Format)
+	case o.Format == "mp4" || o.Format == "ogg":
+		return blame("unsupported_format", "format", "the format %q is not there yet", o.Format)
 	case o.Rendition != "" && !slices.ContainsFunc(settings.Renditions, named):
-		return blame("invalid_field", "rendition", "the room has no rendition %q", o.Rendition)
+		return blame("unknown_rendition", "rendition", "the room has no rendition %q", o.Rendition)
 	case o.SegmentS < 0 || o.SegmentS > 86400:
 		return blame("invalid_field", "segment_s", "segment_s must be 0 to 86400")
 	}
