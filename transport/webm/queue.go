@@ -21,7 +21,7 @@ const (
 	None    Mark = iota
 	Paused       // packets up to the next Resumed were left out on demand
 	Resumed      //
-	Cleared      // what was queued has been thrown away; a key frame follows
+	Cleared      // what was queued has been thrown away; the next picture is a key frame
 )
 
 // Entry is what comes out of a queue: a packet or a mark.
@@ -41,8 +41,8 @@ const (
 	// DropVideo drops new pictures up to a key frame that comes when the queue
 	// is half empty; sound only when a quarter more than the bound is taken.
 	DropVideo Overflow = iota
-	// DropAll throws away all that is queued and goes on with the next key
-	// frame: for who would rather miss something than lag.
+	// DropAll throws away all that is queued and goes on with sound at once and
+	// with the next key frame: for who would rather miss something than lag.
 	DropAll
 )
 
@@ -126,8 +126,6 @@ func (q *Queue) resumes(p *codec.Packet) bool {
 		return false
 	case q.mode == DropVideo && p.Kind == codec.Video:
 		return q.bytes <= q.limit/2
-	case q.mode == DropAll && p.Kind == codec.Audio && q.video:
-		return q.skip[1] == nil // sound goes on together with the picture
 	}
 	return true
 }

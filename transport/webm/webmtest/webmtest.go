@@ -244,9 +244,9 @@ func flashes(t testing.TB, file string) []time.Duration {
 }
 
 // tones answers when the sound begins. The decoded sound is placed at the time
-// that the container gives its first sample.
+// that the container gives it; a hole of over 10 ms becomes silence.
 func tones(t testing.TB, file string) []time.Duration {
-	out, err := exec.Command("ffmpeg", "-v", "error", "-i", file, "-vn", "-af", "aresample=async=1:first_pts=0",
+	out, err := exec.Command("ffmpeg", "-v", "error", "-i", file, "-vn", "-af", "aresample=async=1:min_hard_comp=0.01:first_pts=0",
 		"-ac", "1", "-ar", "48000", "-f", "s16le", "-").Output()
 	if err != nil {
 		t.Fatalf("ffmpeg: %v", err)
