@@ -7,6 +7,10 @@ SHELL       := /bin/bash
 # Go is found also where it was only unpacked.
 export PATH := $(PATH):/usr/local/go/bin
 
+# Whether git can tell the commit: in a tarball, or in a checkout of another user,
+# it cannot.
+VCS = $(shell git status --porcelain >/dev/null 2>&1 && echo true || echo false)
+
 # How long each fuzz target runs in make test.
 FUZZTIME ?= 10s
 # How long make test may take for the Go tests of one package.
@@ -20,7 +24,7 @@ help: ## What there is to make
 
 .PHONY: build
 build: packages ## Build bin/tutti
-	go build -o bin/tutti ./cmd/tutti
+	go build -buildvcs=$(VCS) -o bin/tutti ./cmd/tutti
 
 .PHONY: run
 run: build ## Start a server with four synthetic people in a room; HTTP=:8080 UDP=:7882 PEOPLE=4 change it

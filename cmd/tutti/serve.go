@@ -43,7 +43,9 @@ func serve(ctx context.Context, c Config, log *slog.Logger) error {
 	case err = <-served:
 		err = fmt.Errorf("serve http: %w", err)
 	}
-	return errors.Join(err, n.shutdown(time.Duration(c.DrainS)*time.Second, log))
+	err = errors.Join(err, n.shutdown(time.Duration(c.DrainS)*time.Second, log))
+	log.Info("stopped")
+	return err
 }
 
 // taken says in plain words that an address belongs to another program.
