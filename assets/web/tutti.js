@@ -15,7 +15,8 @@
 import { EventFeed } from './lib/sse.js';
 import { LocalMedia } from './lib/media.js';
 import { Backoff, pause, worthRetrying } from './lib/retry.js';
-import { Rest, TuttiError } from './lib/rest.js';
+import { RoomResources } from './lib/resources.js';
+import { TuttiError } from './lib/rest.js';
 import { Session } from './lib/session.js';
 import { StatsMeter } from './lib/stats.js';
 
@@ -43,9 +44,7 @@ const REFRESH_MS = 80;
  * A room as one client is in it. One at a time: after `left` it may be joined
  * again.
  */
-export class Room extends EventTarget {
-  #rest;
-  #room;
+export class Room extends RoomResources {
   #name;
   /** @type {RoomState} */
   #state = 'left';
@@ -78,14 +77,9 @@ export class Room extends EventTarget {
    * @param {string} [options.url] address of the server; the page's own by default
    */
   constructor({ room, name = '', token = '', url = globalThis.location?.href }) {
-    super();
-    this.#room = room;
+    super(room, token, url);
     this.#name = name;
-    this.#rest = new Rest(url, token);
   }
-
-  /** Identifier of the room. */
-  get id() { return this.#room; }
 
   /** @returns {RoomState} */
   get state() { return this.#state; }
@@ -203,67 +197,6 @@ export class Room extends EventTarget {
     if (this.#local?.sends(kind)) await this.#local.choose(kind, constraints);
   }
 
-  /**
-   * @param {Layout | string} layout its name alone will do
-   * @returns {Promise<Layout>}
-   * @throws {TuttiError}
-   */
-  async setLayout(layout) {
-    const body = typeof layout === 'string' ? { name: layout } : layout;
-    const answer = await this.#rest.json('PUT', this.#at('layout'), body);
-    this.#emit('layout', answer);
-    return answer;
-  }
-
-  /** @returns {Promise<Layout>} */
-  getLayout() { return this.#rest.json('GET', this.#at('layout')); }
-
-  /**
-   * Starts a recording; answers when its first frame has been taken.
-   * @param {{format?: string, audio_only?: boolean}} [options]
-   * @returns {Promise<Recording>}
-   */
-  startRecording(options = {}) {
-    return this.#rest.json('POST', this.#at('recordings'), { format: 'webm', ...options });
-  }
-
-  /**
-   * Ends a recording; answers when its file is complete.
-   * @param {string} recording
-   * @returns {Promise<Recording>}
-   */
-  stopRecording(recording) {
-    return this.#rest.merge(this.#at('recordings', recording), { state: 'ending' });
-  }
-
-  /** @returns {Promise<Recording[]>} */
-  listRecordings() { return this.#rest.list(this.#at('recordings'), 'recordings'); }
-
-  /**
-   * Removes a finished recording.
-   * @param {string} recording
-   */
-  async deleteRecording(recording) { await this.#rest.send('DELETE', this.#at('recordings', recording)); }
-
-  /**
-   * The address of a recorded file. It answers a plain link only where the
-   * server needs no token; otherwise {@link openFile} is the way.
-   * @param {string} recording
-   * @param {string} file
-   */
-  fileAddress(recording, file) { return this.#rest.address(this.#at('recordings', recording, 'files', file)); }
-
-  /**
-   * Opens a recorded file for reading, with the token.
-   * @param {string} recording
-   * @param {string} file
-   * @returns {Promise<Response>}
-   */
-  openFile(recording, file) { return this.#rest.send('GET', this.#at('recordings', recording, 'files', file)); }
-
-  /** Whether a token is sent. */
-  get authorized() { return this.#rest.authorized; }
-
   /** The stream over the last second; null before the first measurement. */
   stats() { return this.#stats; }
 
@@ -273,7 +206,7 @@ export class Room extends EventTarget {
    */
   async refreshParticipants() {
     const changes = this.#changes;
-    this.#participants = await this.#rest.list(this.#at('participants'), 'participants');
+    this.#participants = await this.listParticipants();
     this.#emit('participants', { participants: this.#participants });
     // A list that was asked for before the last change here knows less than we do.
     if (changes === this.#changes) this.#obeyServer();
@@ -300,10 +233,10 @@ export class Room extends EventTarget {
     }
     globalThis.addEventListener?.('pagehide', this.#onPageHide);
     this.#ticker = setInterval(() => this.#tick(), STATS_MS);
-    this.#feed = new EventFeed(this.#rest, this.#at('events'), {
+    this.#feed = new EventFeed(this.rest, this.at('events'), {
       event: (event) => this.#onServerEvent(event),
       open: () => this.#onFeedOpen(),
-      lost: () => {},
+      lost: () => { this.#checkSession(); },
       refused: (error) => this.#emit('error', { error }),
     });
     this.#emit('joined', { participant: this.participant, watching: this.watching });
@@ -311,9 +244,9 @@ export class Room extends EventTarget {
 
   /** @param {AbortSignal} signal */
   async #open(signal) {
-    const session = new Session(this.#rest, this.#local, (why) => this.#onLost(session, why));
+    const session = new Session(this.rest, this.#local, (why) => this.#onLost(session, why));
     const query = this.#name ? `?name=${encodeURIComponent(this.#name)}` : '';
-    await session.open(this.#at(this.#door) + query, signal);
+    await session.open(this.at(this.#door) + query, signal);
     this.#session = session;
     this.#meter = new StatsMeter();
     this.#silent = 0;
@@ -405,25 +338,20 @@ export class Room extends EventTarget {
     else if (type.startsWith('recording_')) this.#emit('recording', { recording: event.recording });
     else if (type.startsWith('participant_') || type.startsWith('track_')) this.#scheduleRefresh();
     if (type === 'participant_left' && event.participant?.id === this.participant) this.#onPutOut(event.reason);
-    if (type === 'room_finished') this.#onRoomFinished(event.reason);
     if (type === 'room_moved') this.#reconnect(type);
   }
 
   /**
-   * Our own session ended on the server. Who was removed stays out; a session
-   * that only died, as by a silent network, is made anew.
+   * Our own session ended on the server. Who was removed stays out, and so does
+   * everybody when the room was closed; a session that only died, as by a silent
+   * network or a server that stops, is made anew.
    * @param {string | undefined} reason
    */
   #onPutOut(reason) {
     if (this.#state !== 'connected') return;
-    if (reason === 'removed') this.#end('removed', null);
+    if (reason === 'removed' || reason === 'left') this.#end('removed', null);
+    else if (reason === 'deleted') this.#end('room_closed', null);
     else this.#reconnect(reason || 'session_ended');
-  }
-
-  /** @param {string | undefined} reason */
-  #onRoomFinished(reason) {
-    if (reason === 'closed' || reason === 'deleted') this.#end('room_closed', null);
-    else this.#reconnect(reason || 'room_finished');
   }
 
   /** Asks whether our session still lives, as after the server was away. */
@@ -431,7 +359,7 @@ export class Room extends EventTarget {
     const session = this.#session;
     if (!session || this.#state !== 'connected') return;
     try {
-      await this.#rest.send('GET', session.path);
+      await this.rest.send('GET', session.path);
     } catch (error) {
       const gone = error instanceof TuttiError && (error.status === 404 || error.status === 410);
       const silent = this.#silent >= SILENT_STATS;
@@ -453,7 +381,7 @@ export class Room extends EventTarget {
   async #tellMuted(kind) {
     const path = this.#session?.path;
     if (!path || !this.#local?.sends(kind)) return;
-    await this.#rest.merge(path, { [kind]: { muted: this.#local.muted(kind) } });
+    await this.rest.merge(path, { [kind]: { muted: this.#local.muted(kind) } });
   }
 
   /** A new session starts unmuted on the server. */
@@ -497,11 +425,6 @@ export class Room extends EventTarget {
   }
 
   // ---- small things ------------------------------------------------------
-
-  /** @param {string[]} parts */
-  #at(...parts) {
-    return ['/v1/rooms', this.#room, ...parts].map((p, i) => (i === 0 ? p : encodeURIComponent(p))).join('/');
-  }
 
   /**
    * @param {RoomState} state

@@ -17,6 +17,8 @@ const LAYOUTS = [
   { name: 'speaker', title: 'Speaker', text: 'Who speaks is large' },
 ];
 
+/** How long to wait for further news of recordings before looking, in milliseconds. */
+const LOOK_MS = 100;
 const RUNNING = ['starting', 'active', 'paused'];
 
 /** The control bar of one room. */
@@ -28,6 +30,9 @@ export class Bar {
   /** @type {import('../tutti.js').Recording | null} */
   #recording = null;
   #busy = false;
+  #host = true;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #look;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #clock;
 
@@ -48,10 +53,15 @@ export class Bar {
   open() {
     byID('key-mic').hidden = this.#room.watching;
     byID('key-camera').hidden = this.#room.watching;
+    this.#showHostKeys(!this.#room.authorized);
     this.#paintMutes();
     this.#paintLayout();
+    this.#lookSoon();
     this.#clock = setInterval(() => this.#paintClock(), 1000);
-    this.#signal.addEventListener('abort', () => clearInterval(this.#clock));
+    this.#signal.addEventListener('abort', () => {
+      clearInterval(this.#clock);
+      clearTimeout(this.#look);
+    });
   }
 
   #listen() {
@@ -68,7 +78,7 @@ export class Bar {
       this.#room.addEventListener(type, (/** @type {any} */ event) => f(event.detail), options);
     on('muted', (detail) => this.#onMuted(detail));
     on('layout', (layout) => { this.#layout = layout.name; this.#paintLayout(); });
-    on('recording', () => this.#lookAtRecordings());
+    on('recording', () => this.#lookSoon());
     document.addEventListener('keydown', (event) => this.#onKey(event), options);
     document.addEventListener('pointerdown', (event) => {
       if (!(/** @type {Element} */ (event.target)).closest('.menu-anchor')) this.#showMenu(false);
@@ -82,7 +92,7 @@ export class Bar {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || target.closest('input, select, textarea')) return;
     if (event.key === 'm') this.#toggleMute('audio');
     else if (event.key === 'v') this.#toggleMute('video');
-    else if (event.key === 'l') this.#nextLayout();
+    else if (event.key === 'l' && this.#host) this.#nextLayout();
   }
 
   // ---- microphone and camera ---------------------------------------------
@@ -162,7 +172,8 @@ export class Bar {
   /** @param {string} name */
   async #setLayout(name) {
     try {
-      await this.#room.setLayout(name);
+      this.#layout = (await this.#room.setLayout(name)).name;
+      this.#paintLayout();
       toast({ title: `Layout: ${LAYOUTS.find((l) => l.name === name)?.title}`, text: 'For everybody in the room.' });
     } catch (error) {
       toast(explain(error), 'error');
@@ -203,16 +214,33 @@ export class Bar {
     this.#panel.select('recordings');
   }
 
+  /** Many events at once, as after a while without a connection, cost one look. */
+  #lookSoon() {
+    clearTimeout(this.#look);
+    this.#look = setTimeout(() => this.#lookAtRecordings(), LOOK_MS);
+  }
+
   async #lookAtRecordings() {
     try {
       const all = await this.#room.listRecordings();
       if (this.#signal.aborted) return;
       this.#recording = all.find((r) => RUNNING.includes(r.state)) ?? null;
       this.#panel.showRecordings(all);
-    } catch {
-      // Who may not see recordings has none to see.
+      this.#showHostKeys(true);
+    } catch (error) {
+      if (/** @type {any} */ (error).status === 403) this.#showHostKeys(false);
     }
     this.#paintRecording();
+  }
+
+  /**
+   * Layout and recording are the host's: others do not see keys that would only
+   * be refused.
+   * @param {boolean} shown
+   */
+  #showHostKeys(shown) {
+    for (const id of ['key-layout', 'key-record', 'tab-recordings']) byID(id).hidden = !shown;
+    this.#host = shown;
   }
 
   #paintRecording() {

@@ -20,6 +20,9 @@ import { explain } from './words.js';
  * @property {MediaOptions | null} media null: only watch
  */
 
+/** What helps where the browser keeps both devices from the page. */
+const ASK_BOTH = 'To be seen and heard, allow them by the icon in the address bar.';
+
 /** The lobby view. */
 export class Lobby {
   #onEnter;
@@ -160,7 +163,7 @@ export class Lobby {
       return;
     }
     if (audio && video) {
-      this.#note('No camera and no microphone. You can still join to listen, or watch.', explain(audio, 'audio').text);
+      this.#note('No camera and no microphone: you can join to listen, or watch.', audio.name === 'NotAllowedError' ? ASK_BOTH : '');
       return;
     }
     const kind = audio ? 'audio' : 'video';

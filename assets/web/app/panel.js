@@ -97,7 +97,8 @@ export class Panel {
   #onKey(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step === undefined) return;
-    const next = TABS[(TABS.indexOf(this.#tab) + step + TABS.length) % TABS.length];
+    const tabs = TABS.filter((tab) => !byID(`tab-${tab}`).hidden);
+    const next = tabs[(tabs.indexOf(this.#tab) + step + tabs.length) % tabs.length];
     this.select(next);
     byID(`tab-${next}`).focus();
   }

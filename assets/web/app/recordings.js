@@ -5,8 +5,7 @@
 
 import { byID, h } from './dom.js';
 import { icon } from './icons.js';
-import { toast } from './toast.js';
-import { clock, explain, size } from './words.js';
+import { clock, size } from './words.js';
 
 /** @typedef {import('../tutti.js').Recording} Recording */
 
@@ -54,44 +53,12 @@ export class RecordingsView {
    * @param {string} when
    */
   #download(recording, file, when) {
-    const label = { class: 'key bare', 'aria-label': `Download ${file} of ${when}`, title: 'Download' };
     const name = nameFor(this.#room.id, recording, file);
-    if (!this.#room.authorized) {
-      const href = this.#room.fileAddress(recording.id, file);
-      return h('a', { ...label, href, download: name }, icon('download'));
-    }
-    return h('button', { ...label, type: 'button', onclick: () => this.#save(recording.id, file, name) }, icon('download'));
+    return h('button', {
+      class: 'key bare', type: 'button', title: 'Download', 'aria-label': `Download ${file} of ${when}`,
+      onclick: () => h('a', { href: this.#room.fileLink(recording.id, file), download: name }).click(),
+    }, icon('download'));
   }
-
-  /**
-   * A link cannot carry the token, so the file is fetched: straight to disk where
-   * the browser lets us, through memory elsewhere.
-   * @param {string} recording
-   * @param {string} file
-   * @param {string} name
-   */
-  async #save(recording, file, name) {
-    try {
-      const picker = /** @type {any} */ (globalThis).showSaveFilePicker;
-      const target = picker ? await picker({ suggestedName: name }) : null;
-      const response = await this.#room.openFile(recording, file);
-      if (target) await response.body?.pipeTo(await target.createWritable());
-      else saveBlob(await response.blob(), name);
-      toast({ title: 'Download finished', text: name });
-    } catch (error) {
-      if (/** @type {Error} */ (error).name !== 'AbortError') toast(explain(error), 'error');
-    }
-  }
-}
-
-/**
- * @param {Blob} blob
- * @param {string} name
- */
-function saveBlob(blob, name) {
-  const href = URL.createObjectURL(blob);
-  h('a', { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 60000);
 }
 
 /**

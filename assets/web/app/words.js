@@ -17,7 +17,7 @@ const BY_CODE = {
   room_closed: { title: 'The room has been closed', text: '' },
   draining: { title: 'The server is being restarted', text: 'Try again in a moment.' },
   too_many_rooms: { title: 'The server is busy', text: 'It takes no further room now. Try again in a moment.' },
-  token_expired: { title: 'Your invitation has expired', text: 'Ask for a new link.' },
+  session_failed: { title: 'The server could not answer', text: 'Your browser and the server found no common way to send media.' },
 };
 
 /** @type {Record<number, Words>} */
@@ -58,6 +58,9 @@ export function explain(error, kind) {
   if (kind && BY_DEVICE_ERROR[error?.name]) return BY_DEVICE_ERROR[error.name](device);
   if (error?.name !== 'TuttiError') {
     return { title: 'Something went wrong', text: String(error?.message ?? error ?? '') };
+  }
+  if (error.status === 401 && /expired/i.test(error.detail)) {
+    return { title: 'Your invitation has expired', text: 'Ask for a new link.' };
   }
   const words = BY_CODE[error.code] ?? BY_STATUS[error.status];
   if (!words) return { title: error.title || 'The server refused', text: sentence(error.detail) };

@@ -145,7 +145,8 @@ export class LocalMedia {
       this.#drop(kind);
       await this.#senders.video?.replaceTrack(null);
     }
-    if (!muted && !this.#tracks[kind] && this.#constraints[kind]) await this.#reopen(kind);
+    const dead = !this.#tracks[kind] || this.#tracks[kind]?.readyState === 'ended';
+    if (!muted && dead && this.#constraints[kind]) await this.#reopen(kind);
   }
 
   /**

@@ -84,11 +84,6 @@ export class Rest {
     this.#token = token;
   }
 
-  /** Whether requests carry a token. */
-  get authorized() {
-    return this.#token !== '';
-  }
-
   /**
    * The absolute address of a path of the API.
    * @param {string} path

@@ -56,9 +56,9 @@ export const PATIENCE_MS = 30000;
 /**
  * Whether a failed attempt to get back into a room is worth another one. A
  * server that cannot be reached or is overloaded always is; a refusal never is,
- * except that a room may be gone or full for a moment while its node restarts
- * and the seat of the lost session has not been cleared.
- * @param {{status?: number, code?: string}} error
+ * except that a room may be gone or full for a moment, while its node restarts
+ * or the seat of the lost session has not been cleared.
+ * @param {{status?: number}} error
  * @param {number} elapsedMs since the session was lost
  * @returns {boolean}
  */
@@ -67,8 +67,7 @@ export function worthRetrying(error, elapsedMs) {
   if (status === 0 || status >= 500 || status === 408 || status === 425 || status === 429) {
     return status !== 501;
   }
-  const passing = status === 404 || status === 409 || status === 421 || error.code === 'room_full';
-  return passing && elapsedMs < PATIENCE_MS;
+  return [404, 409, 410, 421].includes(status) && elapsedMs < PATIENCE_MS;
 }
 
 /**
@@ -85,7 +84,11 @@ export function pause(ms, signal, hurry) {
       reject(signal.reason);
       return;
     }
+    let settled = false;
+    /** @type {(() => void) | undefined} */
+    let unsubscribe;
     const settle = (/** @type {() => void} */ then) => {
+      settled = true;
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
       unsubscribe?.();
@@ -94,6 +97,7 @@ export function pause(ms, signal, hurry) {
     const stop = () => settle(() => reject(signal.reason));
     const timer = setTimeout(() => settle(resolve), ms);
     signal.addEventListener('abort', stop);
-    const unsubscribe = hurry?.(() => settle(resolve));
+    unsubscribe = hurry?.(() => settle(resolve));
+    if (settled) unsubscribe?.(); // it was woken while it subscribed
   });
 }

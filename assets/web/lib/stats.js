@@ -77,7 +77,7 @@ function greatest(numbers) {
 function selectedPair(all) {
   const chosen = all.find((s) => s.type === 'transport' && s.selectedCandidatePairId);
   const pairs = all.filter((s) => s.type === 'candidate-pair');
-  return pairs.find((s) => s.id === chosen?.selectedCandidatePairId)
+  return pairs.find((s) => chosen && s.id === chosen.selectedCandidatePairId)
     ?? pairs.find((s) => s.selected)
     ?? pairs.find((s) => s.nominated && s.state === 'succeeded');
 }
