@@ -90,6 +90,10 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	b, _ := os.ReadFile(filepath.Join(dir, "sent"))
+	if d, err := time.ParseDuration(string(b)); err == nil {
+		sent = d
+	}
 	files, _ := filepath.Glob(filepath.Join(dir, "demo", "*", "*.webm"))
 	if len(files) != 1 {
 		t.Fatalf("files %v\n%s", files, out.String())

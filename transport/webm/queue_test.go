@@ -82,7 +82,7 @@ func TestSlowReaderIsBroughtToThePresent(t *testing.T) {
 		if e.Packet.Kind == codec.Video {
 			pictures++
 		}
-		if e.Packet.Kind == codec.Video && e.Packet.PTS != 800*ms || e.Packet.PTS < 360*ms {
+		if e.Packet.Kind == codec.Video && e.Packet.PTS != 800*ms || e.Packet.PTS < 320*ms {
 			t.Errorf("%v %v is left", e.Packet.Kind, e.Packet.PTS)
 		}
 	}

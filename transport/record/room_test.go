@@ -1,0 +1,70 @@
+package record
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"tutti/mixer"
+	"tutti/transport/webm/webmtest"
+)
+
+// small settings, so that the test costs little.
+func settings() mixer.Settings {
+	s := mixer.DefaultSettings()
+	s.Canvas.Width, s.Canvas.Height, s.Canvas.FPS = 320, 180, 15
+	s.Renditions[0] = mixer.Rendition{Name: "hd", Width: 320, Height: 180, FPS: 15, BitrateBPS: 300_000}
+	return s
+}
+
+// TestRealRoom records a mixer's room in which nobody is, through a change of
+// its size, until it closes.
+func TestRealRoom(t *testing.T) {
+	var told events
+	m := open(t, Config{OnEvent: told.add})
+	rooms, err := mixer.NewRooms(mixer.Config{Codecs: webmtest.Codecs{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room, err := rooms.Create("real", settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := time.Now()
+	i, err := m.Start(context.Background(), room, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i.StartedAt.Before(asked.Add(-100*time.Millisecond)) || i.StartedAt.After(time.Now()) {
+		t.Errorf("started at %v, asked at %v", i.StartedAt, asked)
+	}
+	<-time.After(1500 * time.Millisecond) // the room has a real clock
+	if err := room.Update(0, func(s mixer.Settings) (mixer.Settings, error) {
+		s.Canvas.Width, s.Canvas.Height = 480, 270
+		s.Renditions = []mixer.Rendition{{Name: "hd", Width: 480, Height: 270, FPS: 15, BitrateBPS: 300_000}}
+		return s, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(1500 * time.Millisecond)
+	room.Close("test")
+	eventually(t, func() bool { g, _ := m.Get("real", i.ID); return g.State == Complete })
+	lasted := time.Since(i.StartedAt)
+	i, _ = m.Get("real", i.ID)
+	if math.Abs(i.DurationS-lasted.Seconds()) > 0.2 {
+		t.Errorf("%v s of %v", i.DurationS, lasted)
+	}
+	if len(i.Files) != 2 || len(i.Gaps) != 0 {
+		t.Fatalf("%+v", i)
+	}
+	for n, size := range [][2]int{{320, 180}, {480, 270}} {
+		webmtest.Check(t, m.path(i, n), size[0], size[1], time.Duration(i.Files[n].DurationS*float64(time.Second)))
+	}
+	want := []string{"recording_started active", "recording_updated active", "recording_ended complete"}
+	eventually(t, func() bool { return len(told.words()) == len(want) })
+	if got := told.words(); !slices.Equal(got, want) {
+		t.Errorf("told %v", got)
+	}
+}
