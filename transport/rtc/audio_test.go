@@ -78,7 +78,7 @@ func TestVoiceIsDecodedInOrder(t *testing.T) {
 	if o := v.read(); o != mixer.Voice || v.block.Data()[0] != 0.5 || v.block.Channels() != 1 {
 		t.Errorf("origin %v, sample %v", o, v.block.Data()[0])
 	}
-	if v.dec.decoded != 21 || v.dec.concealed > 1 {
+	if v.dec.decoded < 20 || v.dec.concealed > 1 { // the first waits for the jitter's floor
 		t.Errorf("%+v", v.dec)
 	}
 }
@@ -107,18 +107,25 @@ func TestLongPackets(t *testing.T) {
 func TestLossIsRecoveredOrConcealed(t *testing.T) {
 	v := newVoice(t)
 	v.run(10, 50)
-	// The packet after the lost one is there: recovered from it.
+	// One is lost, the one after it is there when its turn comes: recovered.
 	v.lose(20)
 	v.say(20, 50)
-	if o := v.read(); o != mixer.Recovered || v.dec.recovered != 1 || v.block.Data()[10] != 0.49 {
-		t.Errorf("origin %v, sample %v", o, v.block.Data()[10])
+	origins := map[mixer.Origin]int{}
+	for range 5 {
+		o := v.read()
+		if origins[o]++; o == mixer.Recovered && v.block.Data()[10] != 0.49 {
+			t.Errorf("recovered %v", v.block.Data()[10])
+		}
+		v.say(20, 50)
 	}
-	if o := v.read(); o != mixer.Voice {
-		t.Errorf("after it: %v", o)
+	if origins[mixer.Recovered] != 1 || origins[mixer.Voice] != 4 || v.dec.recovered != 1 {
+		t.Errorf("origins %v", origins)
 	}
 	// Nothing comes: concealed, then silence by a fade without a step.
 	var last float32
 	sawSilence := false
+	for v.read() == mixer.Voice {
+	}
 	for range 20 {
 		last = v.block.Data()[pcm.Samples-1]
 		o := v.read()

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// The meter's window: ten buckets of 100 ms.
+// The meter's window: ten buckets of 100 ms, and the one that is being filled.
 const (
 	meterBucket  = 100 * time.Millisecond
-	meterBuckets = 10
+	meterBuckets = 11
 )
 
 // meter sums an amount over the last second. It may be used from any goroutine.
@@ -26,12 +26,13 @@ func (m *meter) add(now time.Time, n int) {
 	m.buckets[m.newest%meterBuckets] += n
 }
 
-// perSecond answers the sum of the last second.
+// perSecond answers the sum of the last second that is complete, up to 100 ms
+// ago.
 func (m *meter) perSecond(now time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.advance(now)
-	sum := 0
+	sum := -m.buckets[m.newest%meterBuckets]
 	for _, n := range m.buckets {
 		sum += n
 	}

@@ -88,7 +88,7 @@ func TestCutVP8(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (p.S == 1) != (i == 0) || p.PID != 0 || p.I != 1 || p.M != 1 || p.PictureID != 0x1234 || p.N != 0 {
+			if (p.S == 1) != (i == 0) || p.PID != 0 || p.I != 1 || p.PictureID != 0x1234 || p.N != 0 {
 				t.Errorf("%d bytes, part %d: %+v", size, i, p)
 			}
 			joined = append(joined, part...)
