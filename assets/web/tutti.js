@@ -247,11 +247,13 @@ export class Room extends RoomResources {
     const session = new Session(this.rest, this.#local, (why) => this.#onLost(session, why));
     const query = this.#name ? `?name=${encodeURIComponent(this.#name)}` : '';
     await session.open(this.at(this.#door) + query, signal);
+    const old = this.#session;
     this.#session = session;
     this.#meter = new StatsMeter();
     this.#silent = 0;
     this.#setState('connected');
     this.#emit('media', { stream: session.stream });
+    old?.close();
     this.#tellOpeningMutes();
   }
 
@@ -270,7 +272,7 @@ export class Room extends RoomResources {
     const { signal } = this.#life;
     const lostAt = performance.now();
     const backoff = new Backoff();
-    this.#session?.close();
+    this.#session?.retire();
     let wait = 0;
     for (;;) {
       try {
@@ -418,9 +420,10 @@ export class Room extends RoomResources {
     const report = await session.pc.getStats();
     if (session !== this.#session) return;
     const before = this.#stats?.bytes ?? 0;
+    const first = !this.#meter.started;
     this.#stats = this.#meter.read(report.values(), performance.now());
     this.#silent = this.#stats.bytes === before ? this.#silent + 1 : 0;
-    this.#emit('stats', this.#stats);
+    if (!first) this.#emit('stats', this.#stats); // the first has no rates yet
     if (this.#silent > 0 && this.#silent % SILENT_STATS === 0) this.#checkSession();
   }
 

@@ -60,6 +60,7 @@ export class FactsView {
   constructor(room, signal) {
     byID('facts').replaceChildren(...FACTS.map((fact) => this.#card(fact)));
     byID('facts-short').textContent = '…';
+    byID('facts-delay').textContent = '';
     room.addEventListener('stats', (/** @type {any} */ { detail }) => this.#show(detail), { signal });
   }
 
@@ -96,7 +97,8 @@ export class FactsView {
         `${card.querySelector('.fact-title').textContent} ${value} ${unit}. Open for an explanation.`);
     }
     this.#draw(stats.kbps);
-    byID('facts-short').textContent = short(stats);
+    byID('facts-short').textContent = shortRate(stats);
+    byID('facts-delay').textContent = stats.delayMs === null ? '' : `${Math.round(stats.delayMs)} ms`;
   }
 
   /** @param {number} kbps */
@@ -110,7 +112,6 @@ export class FactsView {
 }
 
 /** @param {StreamStats} s */
-function short(s) {
-  const rate = s.kbps >= 1000 ? `${(s.kbps / 1000).toFixed(1)} Mbit/s` : `${Math.round(s.kbps)} kbit/s`;
-  return s.delayMs === null ? rate : `${rate} · ${Math.round(s.delayMs)} ms`;
+function shortRate(s) {
+  return s.kbps >= 1000 ? `${(s.kbps / 1000).toFixed(1)} Mbit/s` : `${Math.round(s.kbps)} kbit/s`;
 }

@@ -71,12 +71,12 @@ export class PeopleView {
    */
   #paint(row, person) {
     const own = person.id === this.#room.participant;
-    const name = person.name || (person.role === 'viewer' ? 'A viewer' : 'Somebody');
+    const name = nameOf(person);
     const muted = own ? this.#room.muted('audio') : person.audio?.muted ?? true;
     const dark = own ? this.#room.muted('video') : person.video?.muted ?? true;
     const speaks = !muted && (person.audio?.speaking || person.id === this.#speaker);
     const avatar = /** @type {HTMLElement} */ (row.querySelector('.avatar'));
-    paintAvatar(avatar, person.name);
+    paintAvatar(avatar, name);
     row.classList.toggle('speaking', Boolean(speaks));
     row.style.setProperty('--level', String(muted ? 0 : levelOf(person.audio?.level_dbov)));
     part(row, '.name').textContent = name;
@@ -85,6 +85,17 @@ export class PeopleView {
     part(row, '.no-mic').hidden = person.role === 'viewer' || !muted;
     part(row, '.no-camera').hidden = person.role === 'viewer' || !dark;
   }
+}
+
+/**
+ * Whoever gives no name is listed by the server under the beginning of an
+ * identifier, which tells people nothing.
+ * @param {Participant} person
+ * @returns {string}
+ */
+export function nameOf(person) {
+  if (person.name && !person.id.startsWith(person.name)) return person.name;
+  return person.role === 'viewer' ? 'A viewer' : 'Somebody';
 }
 
 /** @returns {HTMLElement} */

@@ -6,6 +6,7 @@
 import { Bar } from './bar.js';
 import { byID } from './dom.js';
 import { Panel } from './panel.js';
+import { nameOf } from './people.js';
 
 /** For how long after they fell silent the speaker's name stays on the picture, in milliseconds. */
 const SPEAKER_STAYS_MS = 2500;
@@ -96,11 +97,11 @@ export class Stage {
     byID('screen').style.setProperty('--ratio', String(videoWidth / videoHeight));
   }
 
-  /** @param {{id: string, name: string} | null} participant */
+  /** @param {import('../tutti.js').Participant | null} participant */
   #onSpeaker(participant) {
     clearTimeout(this.#speaker);
-    if (participant?.name) {
-      byID('speaker-name').textContent = participant.name;
+    if (participant) {
+      byID('speaker-name').textContent = nameOf(participant);
       byID('speaker').hidden = false;
       return;
     }

@@ -97,11 +97,22 @@ export class Session {
    * @returns {Promise<void>}
    */
   async close({ keepalive = false } = {}) {
+    const retired = this.retire({ keepalive });
+    this.pc.close();
+    await retired;
+  }
+
+  /**
+   * Ends the session on the server and here but for its last picture, which
+   * stays to be seen until close.
+   * @param {{keepalive?: boolean}} [options]
+   * @returns {Promise<void>}
+   */
+  async retire({ keepalive = false } = {}) {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#disconnected);
     clearTimeout(this.#trickle);
-    this.pc.close();
     if (!this.#path) return;
     await this.#rest.send('DELETE', this.#path, { keepalive }).catch(() => {});
   }

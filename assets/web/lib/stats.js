@@ -89,6 +89,11 @@ export class StatsMeter {
   /** @type {Record<string, Counters>} */
   #before = {};
 
+  /** Whether there is a report to compare the next one with. */
+  get started() {
+    return this.#at > 0;
+  }
+
   /**
    * @param {Iterable<any>} report the values of an RTCStatsReport
    * @param {number} now milliseconds

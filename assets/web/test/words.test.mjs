@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { initials } from '../app/dom.js';
 import { describe } from '../app/facts.js';
 import { loudness } from '../app/meter.js';
-import { levelOf } from '../app/people.js';
+import { levelOf, nameOf } from '../app/people.js';
 import { nameFor } from '../app/recordings.js';
 import { clock, explain, explainLeaving, sentence, size } from '../app/words.js';
 import { TuttiError } from '../lib/rest.js';
@@ -51,4 +51,10 @@ test('facts that are not known are a dash', () => {
   const none = describe({ kbps: 1432.4, audioKbps: 32, videoKbps: 1400.4, sentKbps: 0, width: null, height: null, fps: null, delayMs: null, bufferMs: null, rttMs: null, lossPercent: null, bytes: 0 });
   assert.equal(none.kbps.value, '1,432');
   assert.deepEqual([none.size.value, none.fps.value, none.delay.value, none.loss.value], ['–', '–', '–', '–']);
+});
+
+test('an identifier is not shown for a name', () => {
+  assert.equal(nameOf({ id: '7615e6e7aa', name: '7615e6e7', role: 'viewer' }), 'A viewer');
+  assert.equal(nameOf({ id: '7615e6e7aa', name: '', role: 'participant' }), 'Somebody');
+  assert.equal(nameOf({ id: '7615e6e7aa', name: 'Ada', role: 'participant' }), 'Ada');
 });
