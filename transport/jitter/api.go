@@ -23,7 +23,7 @@ type Config struct {
 	// packet included. Default 20 ms, one packet. More trades delay for calm.
 	Floor time.Duration
 	// Max is the most that is ever buffered; the oldest is dropped beyond it.
-	// Default 400 ms, from 240 ms, two of the longest packets, to MaxDelay.
+	// Missing packets count. Default 400 ms, from 240 ms, two of the longest packets, to MaxDelay.
 	Max time.Duration
 	// Margin is added to the measured variation; it bears the lateness of the
 	// loop that pops. Default 5 ms.

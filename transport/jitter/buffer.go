@@ -25,6 +25,7 @@ type slot struct {
 	media   int64 // media time, in samples
 	wire    uint32
 	samples int64
+	arrived time.Duration
 	payload []byte
 	held    bool
 	done    bool // it came and its turn is over
@@ -100,7 +101,7 @@ func (b *Buffer) Push(now time.Time, seq uint16, ts uint32, samples int, payload
 		b.restart()
 	}
 	at := b.since(now)
-	p := slot{wire: ts, samples: int64(samples), held: true, quiet: b.quiet || len(payload) <= dtxPayload}
+	p := slot{wire: ts, samples: int64(samples), arrived: at, held: true, quiet: b.quiet || len(payload) <= dtxPayload}
 	var sure bool
 	high, first := b.line.high, !b.line.started
 	p.seq, p.media, sure = b.line.place(seq, ts, p.samples, func(media int64) bool {
@@ -128,7 +129,7 @@ func (b *Buffer) admit(at time.Duration, p *slot, payload []byte, sure bool) boo
 	if p.seq < b.turn {
 		b.stats.Late++
 		if s := b.at(p.seq); s.seq <= p.seq && !s.held {
-			*s = slot{seq: p.seq, done: true, payload: nil}
+			*s = slot{seq: p.seq, done: true}
 		}
 		b.missed(p.seq)
 		return false
@@ -138,11 +139,18 @@ func (b *Buffer) admit(at time.Duration, p *slot, payload []byte, sure bool) boo
 		b.skip(p.seq - ringSize + 1)
 	}
 	b.put(p, payload)
-	for b.sum > b.limit() {
+	for b.full() {
 		b.skip(b.first().seq + 1)
 	}
 	b.stats.Received++
 	return true
+}
+
+// full reports whether more is held than allowed, be it in sound or, where
+// packets between are missing, in the time that lies between oldest and newest.
+func (b *Buffer) full() bool {
+	limit := b.limit()
+	return b.sum > limit || b.held > 0 && b.line.highTS+b.line.samples-b.first().media > limit
 }
 
 // put stores a packet and a copy of its payload.

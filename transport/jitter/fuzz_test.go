@@ -25,7 +25,6 @@ type checked struct {
 	now   time.Time
 	taken map[uint64]bool // by serial number, which the payload carries
 	last  uint64          // serial of the next push
-	quiet bool
 }
 
 func newChecked(t failer, cfg Config) *checked {
@@ -41,6 +40,9 @@ func (c *checked) push(seq uint16, ts uint32, samples, size int) bool {
 		c.taken[c.last] = true
 	}
 	c.last++
+	if b := c.b; ok && b.full() {
+		c.t.Fatalf("the oldest packet lies %v behind the newest", span(b.line.highTS-b.first().media))
+	}
 	c.verify()
 	return ok
 }
@@ -117,7 +119,7 @@ func (c *checked) silentFor(seq uint16, ts uint32) int {
 			if st == Empty || st == Early {
 				break
 			}
-			if got += p.Samples; st == Ready && binary.BigEndian.Uint64(p.Payload) > c.last-25 {
+			if got += p.Samples; st == Ready && binary.BigEndian.Uint64(p.Payload)+25 > c.last {
 				return i
 			}
 		}
@@ -307,7 +309,7 @@ func FuzzDescriptor(f *testing.F) {
 		var want codecs.VP8Packet
 		rest, wantErr := want.Unmarshal(b)
 		d, data, err := parseDescriptor(b)
-		if b == nil || len(b) == 0 {
+		if len(b) == 0 {
 			if err == nil {
 				t.Fatal("nothing was parsed without an error")
 			}

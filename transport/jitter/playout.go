@@ -30,7 +30,7 @@ func (b *Buffer) Pop(now time.Time) (Packet, Status) {
 				return Packet{}, Empty
 			}
 			s := b.first()
-			if at < b.due(s.media) {
+			if at < b.due(s) {
 				return Packet{}, Early
 			}
 			b.start(s)
@@ -61,7 +61,7 @@ func (b *Buffer) step(at time.Duration) (Packet, Status, bool) {
 		return b.starve(at)
 	case !s.held:
 		return b.bridge(at)
-	case s.media-b.turnTS >= MinSamples && at < b.due(s.media):
+	case s.media-b.turnTS >= MinSamples && at < b.due(s):
 		// The sender paused and says so in the timestamp: a new spurt.
 		b.playing = false
 		return Packet{}, Early, true
@@ -120,7 +120,7 @@ func (b *Buffer) bridge(at time.Duration) (Packet, Status, bool) {
 	case span(b.concealed) >= b.cfg.Conceal:
 		// Too long to invent: silence until the next packet is due.
 		b.playing = false
-		return Packet{}, Early, at < b.due(s.media)
+		return Packet{}, Early, at < b.due(s)
 	case b.credit == 0 && b.wait(at, b.turnTS) < b.slack():
 		// Not due by the target: it may yet come, and delay has to grow anyway.
 		return b.hold(at, min(length, b.tick())), Lost, true
@@ -182,9 +182,11 @@ func (b *Buffer) wait(at time.Duration, media int64) time.Duration {
 	return at - span(media) - b.varies.base()
 }
 
-// due answers when sound at media may begin a spurt.
-func (b *Buffer) due(media int64) time.Duration {
-	return b.varies.base() + span(media) + b.slack()
+// due answers when the packet s may begin a spurt: when it has waited for the
+// slack, at the latest counted from its own arrival, whatever has since become
+// of the base.
+func (b *Buffer) due(s *slot) time.Duration {
+	return min(b.varies.base()+span(s.media), s.arrived) + b.slack()
 }
 
 // slack answers how long a packet has to wait for the target to be met.

@@ -57,7 +57,6 @@ type heard struct {
 	status  Status
 	index   int // of the packet played, or named by Next; -1 for none
 	samples int
-	delay   time.Duration // from recording to playing, for Ready
 }
 
 // listen runs a buffer on the packets, ticking every 20 ms from phase on until
