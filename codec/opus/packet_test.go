@@ -62,6 +62,20 @@ func TestHasFEC(t *testing.T) {
 			t.Errorf("%x has FEC", p)
 		}
 	}
+	// Stereo has flags for the side channel behind those for the middle: for
+	// 20 ms activity, FEC, activity, FEC; for 60 ms three activities each.
+	for _, c := range []struct {
+		packet []byte
+		want   bool
+	}{
+		{[]byte{0x0c, 0x40}, true}, {[]byte{0x0c, 0x10}, true}, {[]byte{0x0c, 0xaf}, false},
+		{[]byte{0x1c, 0x10}, true}, {[]byte{0x1c, 0x01}, true}, {[]byte{0x1c, 0xee}, false},
+		{[]byte{0x08, 0x10}, false}, {[]byte{0x18, 0x10}, true}, {[]byte{0x18, 0xef}, false},
+	} {
+		if got := HasFEC(c.packet); got != c.want {
+			t.Errorf("%x: FEC %v", c.packet, got)
+		}
+	}
 	// The same first frame behind each of the ways to count frames.
 	frame := []byte{0x40, 1, 2, 3} // voice activity off, FEC on
 	for _, head := range [][]byte{{0x08}, {0x08 | 1}, {0x08 | 2, 4}, {0x08 | 3, 0x02}, {0x08 | 3, 0x82, 4}, {0x08 | 3, 0x42, 3}, {0x08 | 3, 0xc2, 255, 1, 4}} {
