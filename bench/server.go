@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// server is a tutti process under measurement.
+type server struct {
+	url  string
+	cmd  *exec.Cmd
+	data string
+}
+
+// startServer starts `tutti serve --dev` on free loopback ports and waits until
+// it is ready.
+func startServer(ctx context.Context, o options) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.MkdirTemp("", "tutti-bench-")
+	if err != nil {
+		return nil, err
+	}
+	media, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{url: "http://" + address, data: data}
+	s.cmd = exec.CommandContext(ctx, o.binary, "serve", "--dev", "--http", address, "--udp", media, "--data", data)
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = 15 * time.Second
+	logs, err := s.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s (make build makes it): %w", o.binary, err)
+	}
+	ready := make(chan error, 1)
+	go func() {
+		lines := bufio.NewScanner(logs)
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), "msg=ready") {
+				ready <- nil
+			}
+		}
+		ready <- errors.New("the server ended before it was ready")
+	}()
+	select {
+	case err = <-ready:
+	case <-time.After(10 * time.Second):
+		err = errors.New("the server was not ready within ten seconds")
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// freeAddress answers a loopback address whose port nobody has just now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.data)
+}
+
+// call makes one request and answers the body of a 2xx answer.
+func (s *server) call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, b)
+	}
+	return b, answer.Header, err
+}
+
+// put creates a room with settings.
+func (s *server) put(ctx context.Context, room string, settings any) error {
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	_, _, err = s.call(ctx, http.MethodPut, "/v1/rooms/"+room, "application/json", b)
+	return err
+}
+
+// metric answers the sum of a metric over its labels, as far as they match.
+func (s *server) metric(ctx context.Context, name, label string) (float64, error) {
+	b, _, err := s.call(ctx, http.MethodGet, "/metrics", "", nil)
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if bare, _, _ := strings.Cut(key, "{"); ok && bare == name && strings.Contains(key, label) {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += v
+		}
+	}
+	return sum, nil
+}
+
+// usage is what a process used so far.
+type usage struct {
+	cpu time.Duration
+	rss int64 // bytes, now
+}
+
+// used reads a process's usage from /proc (proc(5)). Clock ticks are 10 ms.
+func used(pid int) (usage, error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	b, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return usage{}, err
+	}
+	// The second field is the name in brackets, which may hold blanks.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	pages, _ := strconv.ParseInt(f[21], 10, 64)
+	return usage{time.Duration(user+system) * 10 * time.Millisecond, pages * int64(os.Getpagesize())}, nil
+}
+
+func (s *server) used() (usage, error) { return used(s.cmd.Process.Pid) }
+
+// over measures the server's CPU over a time, in seconds per second.
+func (s *server) over(ctx context.Context, d time.Duration) (float64, error) {
+	before, err := s.used()
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := sleep(ctx, d); err != nil {
+		return 0, err
+	}
+	after, err := s.used()
+	return (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds(), err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
