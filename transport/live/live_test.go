@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 	"tutti/codec"
 	"tutti/mixer"
+	"tutti/transport/webm"
 	"tutti/transport/webm/webmtest"
 )
 
@@ -154,7 +156,18 @@ func TestStreamPlaysUntilTheRoomCloses(t *testing.T) {
 		t.Errorf("Stream: %v", err)
 	}
 	name := save(t, data)
-	webmtest.Check(t, name, 320, 180, 0)
+	first := slices.IndexFunc(packets[5:], func(p *codec.Packet) bool { return p.Kind == codec.Video && p.KeyFrame })
+	sent := map[string]int{}
+	for _, p := range packets {
+		if p.PTS >= packets[5+first].PTS {
+			sent[string(p.Codec)]++
+		}
+	}
+	for _, s := range webmtest.Check(t, name, 320, 180, 0).Streams {
+		if s.Frames != strconv.Itoa(sent[s.Codec]) {
+			t.Errorf("%s packets of %s, want %d", s.Frames, s.Codec, sent[s.Codec])
+		}
+	}
 	for _, d := range webmtest.Sync(t, name) {
 		if d.Abs() > 20*time.Millisecond {
 			t.Errorf("sound is %v from its picture", d)
@@ -250,6 +263,33 @@ func TestSlowReaderGoesOnAtThePresent(t *testing.T) {
 	}
 	if len(syncs) > 15 || len(syncs) < 5 {
 		t.Errorf("%d of 20 seconds were seen", len(syncs))
+	}
+}
+
+func TestWhatASlowReaderMissedIsCutOut(t *testing.T) {
+	r := newRoom()
+	s := &stream{line: webm.NewTimeline(true, window), queue: webm.NewQueue(1<<20, true, webm.DropAll), sub: r}
+	s.out = &patient{w: io.Discard}
+	packets := film.Make(t)
+	take := func(from, to time.Duration) {
+		for _, p := range packets {
+			if p.PTS >= film.From+from && p.PTS < film.From+to {
+				if err := s.take(webm.Entry{Packet: p}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	take(0, time.Second)
+	if err := s.take(webm.Entry{Mark: webm.Cleared}); err != nil {
+		t.Fatal(err)
+	}
+	take(4*time.Second, 5*time.Second)
+	if err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+	if d := s.w.Duration() - 2*time.Second; d.Abs() > 100*time.Millisecond {
+		t.Errorf("one second and another last %v", s.w.Duration())
 	}
 }
 

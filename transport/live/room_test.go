@@ -31,7 +31,9 @@ func TestRealRoom(t *testing.T) {
 	}
 	p := webmtest.Check(t, save(t, out.Bytes()), 320, 180, 0)
 	for _, s := range p.Streams {
-		if n, err := strconv.Atoi(s.Frames); err != nil || n < 5 {
+		// A canvas on which nothing happens is sent about once a second.
+		least := map[string]int{"vp8": 1, "opus": 20}[s.Codec]
+		if n, err := strconv.Atoi(s.Frames); err != nil || n < least {
 			t.Errorf("%d packets of %s", n, s.Codec)
 		}
 	}

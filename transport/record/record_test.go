@@ -334,9 +334,16 @@ func TestNoWayOutOfTheFolder(t *testing.T) {
 	i := end(t, m, begin(t, m, r, Options{}, film.Make(t)[:60]...))
 	name := i.Files[0].Name
 	for _, try := range [][3]string{
-		{i.Room, i.ID, "../../../secret"}, {i.Room, i.ID, "..%2f..%2fsecret"}, {i.Room, i.ID, "/etc/passwd"},
-		{i.Room, i.ID, indexName}, {i.Room, i.ID, ""}, {i.Room, i.ID, "."}, {i.Room, i.ID, "./" + name},
-		{i.Room, "../" + i.Room + "/" + i.ID, name}, {"../data/" + i.Room, i.ID, name}, {i.Room, i.ID, name + "\x00"},
+		{i.Room, i.ID, "../../../secret"},
+		{i.Room, i.ID, "..%2f..%2fsecret"},
+		{i.Room, i.ID, "/etc/passwd"},
+		{i.Room, i.ID, indexName},
+		{i.Room, i.ID, ""},
+		{i.Room, i.ID, "."},
+		{i.Room, i.ID, "./" + name},
+		{i.Room, "../" + i.Room + "/" + i.ID, name},
+		{"../data/" + i.Room, i.ID, name},
+		{i.Room, i.ID, name + "\x00"},
 	} {
 		if f, err := m.Open(try[0], try[1], try[2]); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Open(%q): %v %v", try, f, err)

@@ -135,6 +135,14 @@ func FuzzRepair(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:len(data)-7])
 	f.Add(data[:300])
+	for at := 0; at < len(data); at += 1 + at/16 { // sizes and times that lie
+		bad := bytes.Clone(data)
+		bad[at] ^= 0x55
+		f.Add(bad)
+	}
+	bad := bytes.Clone(data)
+	bad[bytes.LastIndexByte(bad, 0xA3)+1] = 0xFE // a block longer than its cluster
+	f.Add(bad)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := &memory{bytes.Clone(data)}
