@@ -251,6 +251,9 @@ func (r *recording) gap(offset, d time.Duration, reason string) {
 		}
 		i.Gaps = append(i.Gaps, Gap{offset.Seconds(), d.Seconds(), reason})
 	})
+	if reason == GapPaused {
+		return // as it was asked for
+	}
 	r.m.cfg.Logger.Warn("recording has a gap", "room", r.info.Room, "recording", r.info.ID,
 		"reason", reason, "offset", offset, "duration", d)
 }

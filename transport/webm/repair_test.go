@@ -88,6 +88,17 @@ func TestTornTailIsCutOff(t *testing.T) {
 	}
 }
 
+func TestClusterThatLiesIsCutOff(t *testing.T) {
+	data := interrupted(t, film)
+	last := bytes.LastIndex(data, []byte{0x1F, 0x43, 0xB6, 0x75})
+	data[bytes.LastIndexByte(data, 0xA3)+1] = 0xFE // a block longer than its cluster
+	name, r, err := repair(t, data)
+	if err != nil || r.Cut != int64(len(data)-last) {
+		t.Fatalf("last cluster at %d of %d: %+v, %v", last, len(data), r, err)
+	}
+	webmtest.Check(t, name, 320, 180, r.Duration)
+}
+
 func TestSoundIsRepaired(t *testing.T) {
 	name, r, err := repair(t, interrupted(t, webmtest.Film{Length: 3 * time.Second}))
 	if err != nil {
