@@ -115,6 +115,7 @@ type answer struct {
 	t testing.TB
 	*http.Response
 	body []byte
+	call string
 }
 
 // do sends a request; headers are "Name: value". What comes back is held
@@ -132,6 +133,12 @@ func (h *harness) do(method, target, token, body string, headers ...string) answ
 		}
 		req.Header.Set(name, value)
 	}
+	return h.serve(req)
+}
+
+// serve answers a request.
+func (h *harness) serve(req *http.Request) answer {
+	h.t.Helper()
 	w := httptest.NewRecorder()
 	h.server.Handler().ServeHTTP(w, req)
 	res := w.Result()
@@ -139,7 +146,7 @@ func (h *harness) do(method, target, token, body string, headers ...string) answ
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	a := answer{h.t, res, b}
+	a := answer{h.t, res, b, req.Method + " " + req.URL.Path}
 	conforms(h.t, req, a)
 	return a
 }
@@ -164,23 +171,20 @@ func (h *harness) offer(target, token string) answer {
 func (a answer) is(status int) answer {
 	a.t.Helper()
 	if a.StatusCode != status {
-		a.t.Fatalf("%s %s: status %d, want %d: %s", a.Request0(), "", a.StatusCode, status, a.body)
+		a.t.Fatalf("%s: status %d, want %d: %s", a.call, a.StatusCode, status, a.body)
 	}
 	return a
 }
-
-// Request0 tells what little of the request is left.
-func (a answer) Request0() string { return a.Header.Get("Content-Type") }
 
 // problem asserts an RFC 9457 problem with its code and, where named, field.
 func (a answer) problem(status int, code, field string) answer {
 	a.t.Helper()
 	var p Problem
 	if err := json.Unmarshal(a.body, &p); err != nil || a.Header.Get("Content-Type") != problemType {
-		a.t.Fatalf("no problem: %d %s %q", a.StatusCode, a.Header.Get("Content-Type"), a.body)
+		a.t.Fatalf("%s: no problem: %d %s %q", a.call, a.StatusCode, a.Header.Get("Content-Type"), a.body)
 	}
 	if a.StatusCode != status || p.Status != status || p.Code != code || p.Field != field || p.Title == "" || p.Type != "urn:tutti:problem:"+code {
-		a.t.Fatalf("got %d %+v, want %d %s %q", a.StatusCode, p, status, code, field)
+		a.t.Fatalf("%s: got %d %+v, want %d %s %q", a.call, a.StatusCode, p, status, code, field)
 	}
 	return a
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
@@ -134,6 +135,9 @@ func (s *Server) register() {
 		h := s.guard(r)
 		s.echo.Add(r.method, r.path, h)
 		allow[r.path] = append(allow[r.path], r.method)
+		if strings.HasPrefix(path.Base(r.path), ":") { // else echo gives the rest of a path to the parameter
+			s.echo.RouteNotFound(r.path+"/:rest", echo.NotFoundHandler)
+		}
 		if r.method == http.MethodGet {
 			s.echo.HEAD(r.path, h)
 			allow[r.path] = append(allow[r.path], http.MethodHead)
@@ -145,8 +149,8 @@ func (s *Server) register() {
 			s.queryTokens[r.path] = true
 		}
 	}
-	for path, methods := range allow {
-		s.echo.OPTIONS(path, options(append(methods, http.MethodOptions), accept[path]))
+	for at, methods := range allow {
+		s.echo.OPTIONS(at, options(append(methods, http.MethodOptions), accept[at]))
 	}
 }
 
