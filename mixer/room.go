@@ -42,7 +42,7 @@ type Room struct {
 }
 
 func newRoom(rs *Rooms, id string, s Settings) *Room {
-	r := &Room{rooms: rs, id: id, created: time.Now(), done: make(chan struct{}), settings: s, settingsVer: 1}
+	r := &Room{rooms: rs, id: id, tenant: s.Tenant, created: time.Now(), done: make(chan struct{}), settings: s, settingsVer: 1}
 	r.scene.Store(&scene{})
 	return r
 }
