@@ -29,10 +29,9 @@ type fakeRoom struct {
 	joinErr error
 	subErr  error
 
-	mu     sync.Mutex
-	seats  []*fakeSeat
-	subs   []*fakeSub
-	config mixer.JoinConfig
+	mu    sync.Mutex
+	seats []*fakeSeat
+	subs  []*fakeSub
 }
 
 func newFakeRoom() *fakeRoom { return &fakeRoom{id: "r1", created: time.Now()} }

@@ -136,14 +136,8 @@ func FuzzOffer(f *testing.F) {
 	f.Add(strings.ReplaceAll(sampleOffer, "sendrecv", "sendonly"), uint8(1))
 	f.Add(strings.ReplaceAll(sampleOffer, "sendrecv", "recvonly"), uint8(2))
 	f.Add("v=0\r\no=- 0 0 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n", uint8(0))
-	g, err := New(Config{Listen: "127.0.0.1:0", DisableTCP: true, Codecs: fakeCodecs(), Logger: testLogger()})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { g.Close(context.Background()) })
 	f.Fuzz(func(t *testing.T, text string, number uint8) {
-		role := []mixer.Role{mixer.Both, mixer.Publisher, mixer.Viewer}[number%3]
-		o, err := checkOffer(text, role, maxTestSDP)
+		o, err := checkOffer(text, roles[number%3], maxTestSDP)
 		if err != nil {
 			var e *Error
 			if !errors.As(err, &e) || e.Code() == "" {
@@ -161,8 +155,24 @@ func FuzzOffer(f *testing.F) {
 		if o.candidates > maxCandidates {
 			t.Fatalf("%d candidates", o.candidates)
 		}
-		room := newFakeRoom()
-		if p, err := g.open(t.Context(), room, Request{ID: "p1", Role: role, Offer: text}); err == nil {
+	})
+}
+
+var roles = []mixer.Role{mixer.Both, mixer.Publisher, mixer.Viewer}
+
+// FuzzOpen looks for an offer that breaks pion, or leaves something behind.
+func FuzzOpen(f *testing.F) {
+	f.Add(sampleOffer, uint8(0))
+	f.Add(strings.ReplaceAll(sampleOffer, "actpass", "passive"), uint8(1))
+	f.Add(sampleOffer[:strings.Index(sampleOffer, "m=video")]+"a=ice-lite\r\na=ssrc:1 cname:x\r\na=extmap:1 urn:x\r\n", uint8(0))
+	g, err := New(Config{Listen: "127.0.0.1:0", DisableTCP: true, Codecs: fakeCodecs(), Logger: testLogger()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { g.Close(context.Background()) })
+	f.Fuzz(func(t *testing.T, text string, number uint8) {
+		p, err := g.open(t.Context(), newFakeRoom(), Request{ID: "p1", Role: roles[number%3], Offer: text})
+		if err == nil {
 			p.leave("done")
 			<-p.Done()
 		}

@@ -71,6 +71,7 @@ func (c *camera) sendAtOnce(frame []byte) {
 	}
 	c.id = (c.id + 1) & 0x7fff
 	c.ts += 2970
+	synctest.Wait()
 }
 
 func (c *camera) end() {
@@ -186,6 +187,7 @@ func TestSlowDecoderDropsToKeyFrame(t *testing.T) {
 		}
 		close(c.gate)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := c.dec.decoded.Load(); n != 1+frameQueue {
 			t.Errorf("%d frames were decoded, not one and the queue's %d", n, frameQueue)
 		}

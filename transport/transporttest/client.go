@@ -32,8 +32,8 @@ type ClientConfig struct {
 	// OnAudio and OnVideo are told every packet as it comes, in order of arrival;
 	// they may not keep it. May be nil.
 	OnAudio, OnVideo func(at time.Time, p *rtp.Packet)
-	// OnFrame is told every whole VP8 frame whose packets came in order; it may
-	// not keep it. May be nil.
+	// OnFrame is told every VP8 frame that a decoder can take, in order; it may not
+	// keep it. May be nil.
 	OnFrame func(at time.Time, timestamp uint32, frame []byte)
 }
 
@@ -268,7 +268,7 @@ func (c *Client) RequestKeyFrame() error {
 // Counts is what a client has received so far.
 type Counts struct {
 	AudioPackets, VideoPackets uint64
-	Frames                     uint64 // whole, in order
+	Frames                     uint64 // whole, decodable, in order
 	KeyFramesWanted            uint64 // picture loss indications
 	SenderReports              uint64
 	Goodbyes                   uint64

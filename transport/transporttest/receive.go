@@ -5,8 +5,9 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
+
+	"tutti/transport/jitter"
 )
 
 func (c *Client) onTrack(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
@@ -16,15 +17,8 @@ func (c *Client) onTrack(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 		return
 	}
 	c.videoSSRC.Store(uint32(t.SSRC()))
-	frames := assembler{client: c}
-	c.work.Go(func() {
-		c.read(t, 1, func(at time.Time, p *rtp.Packet) {
-			if c.cfg.OnVideo != nil {
-				c.cfg.OnVideo(at, p)
-			}
-			frames.push(at, p)
-		})
-	})
+	eye := eye{client: c, frames: jitter.NewAssembler(jitter.AssemblerConfig{})}
+	c.work.Go(func() { c.read(t, 1, eye.push) })
 }
 
 func (c *Client) read(t *webrtc.TrackRemote, kind int, tell func(time.Time, *rtp.Packet)) {
@@ -62,38 +56,31 @@ func (c *Client) readReports(r *webrtc.RTPReceiver) {
 	}
 }
 
-// assembler joins the packets of frames that come in order, and leaves out what
-// was overtaken or is not whole. It belongs to one goroutine.
-type assembler struct {
+// askEvery is the least time between two requests for a key frame.
+const askEvery = 500 * time.Millisecond
+
+// eye makes frames of packets as a browser does: it waits for what is sent
+// again, and asks for a key frame where it cannot go on. It belongs to one
+// goroutine.
+type eye struct {
 	client *Client
-	next   uint16 // the sequence number that continues the frame
-	whole  bool   // the frame at hand lacks nothing so far
-	frame  []byte
+	frames *jitter.Assembler
+	asked  time.Time
 }
 
-func (a *assembler) push(at time.Time, p *rtp.Packet) {
-	var vp8 codecs.VP8Packet
-	part, err := vp8.Unmarshal(p.Payload)
-	if err != nil {
-		a.whole = false
-		return
+func (e *eye) push(at time.Time, p *rtp.Packet) {
+	if e.client.cfg.OnVideo != nil {
+		e.client.cfg.OnVideo(at, p)
 	}
-	switch {
-	case vp8.S == 1 && vp8.PID == 0:
-		a.frame, a.whole = append(a.frame[:0], part...), true
-	case !a.whole || p.SequenceNumber != a.next:
-		a.whole = false
-		return
-	default:
-		a.frame = append(a.frame, part...)
+	e.frames.Push(at, p)
+	for f, ok := e.frames.Pop(at); ok; f, ok = e.frames.Pop(at) {
+		e.client.frames.Add(1)
+		if e.client.cfg.OnFrame != nil {
+			e.client.cfg.OnFrame(at, uint32(f.Timestamp), f.Data)
+		}
 	}
-	a.next = p.SequenceNumber + 1
-	if !p.Marker {
-		return
-	}
-	a.whole = false
-	a.client.frames.Add(1)
-	if a.client.cfg.OnFrame != nil {
-		a.client.cfg.OnFrame(at, p.Timestamp, a.frame)
+	if e.frames.NeedKeyFrame() && at.Sub(e.asked) >= askEvery {
+		e.asked = at
+		_ = e.client.RequestKeyFrame() // the next packet asks again
 	}
 }
