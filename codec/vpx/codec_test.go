@@ -14,15 +14,23 @@ var _ mixer.VideoEncoder = (*Encoder)(nil)
 // card paints a test picture that moves with n: smooth waves in luma, and a
 // colour that turns.
 func card(f *i420.Frame, n int) {
-	for y := range f.Height {
-		for x := range f.Width {
-			f.Y[y*f.StrideY+x] = byte(126 + 80*math.Sin(float64(x+3*n)/17)*math.Cos(float64(y-2*n)/23))
+	across, down := make([]float64, f.Width), make([]float64, f.Height)
+	for x := range across {
+		across[x] = 80 * math.Sin(float64(x+3*n)/17)
+	}
+	for y := range down {
+		down[y] = math.Cos(float64(y-2*n) / 23)
+	}
+	for y, d := range down {
+		row := f.Y[y*f.StrideY:][:f.Width]
+		for x, a := range across {
+			row[x] = byte(126 + a*d)
 		}
 	}
 	for y := range f.Height / 2 {
-		for x := range f.Width / 2 {
-			f.U[y*f.StrideC+x] = byte(128 + 60*math.Sin(float64(x-n)/29))
-			f.V[y*f.StrideC+x] = byte(128 + 60*math.Cos(float64(y+n)/31))
+		u, v := f.U[y*f.StrideC:][:f.Width/2], f.V[y*f.StrideC:][:f.Width/2]
+		for x := range u {
+			u[x], v[x] = byte(128+0.75*across[2*x]), byte(128+60*down[2*y])
 		}
 	}
 }
