@@ -337,7 +337,7 @@ export class Room extends RoomResources {
     const type = String(event.type ?? raw.type);
     if (type === 'active_speaker_changed') this.#emit('speaker', { participant: event.participant ?? null });
     else if (type === 'layout_changed' && event.layout) this.#emit('layout', event.layout);
-    else if (type.startsWith('recording_')) this.#emit('recording', { recording: event.recording });
+    else if (type.startsWith('recording_')) this.#emit('recording', { recording: event.recording, time: event.time });
     else if (type.startsWith('participant_') || type.startsWith('track_')) this.#scheduleRefresh();
     if (type === 'participant_left' && event.participant?.id === this.participant) this.#onPutOut(event.reason);
     if (type === 'room_moved') this.#reconnect(type);

@@ -49,7 +49,7 @@
  * @property {{participants: Participant[]}} participants
  * @property {{participant: {id: string, name: string} | null}} speaker null: nobody speaks
  * @property {Layout} layout
- * @property {{recording?: {id: string, state: string}}} recording something changed; without a recording: look at the list
+ * @property {{recording?: {id: string, state: string}, time?: string}} recording something changed; without a recording: look at the list
  * @property {import('./lib/stats.js').StreamStats} stats once a second
  * @property {{kind: import('./lib/media.js').Kind, muted: boolean, byServer: boolean}} muted
  * @property {{error: unknown, kind?: import('./lib/media.js').Kind}} error nothing that ends the room

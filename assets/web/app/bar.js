@@ -27,9 +27,10 @@ export class Bar {
   #panel;
   #signal;
   #layout = 'auto';
-  /** @type {import('../tutti.js').Recording | null} */
+  /** @type {{id: string, state: string, started_at: string} | null} */
   #recording = null;
   #busy = false;
+  /** Whether layout and recordings may be touched, as far as we know. */
   #host = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #look;
@@ -53,7 +54,7 @@ export class Bar {
   open() {
     byID('key-mic').hidden = this.#room.watching;
     byID('key-camera').hidden = this.#room.watching;
-    this.#showHostKeys(!this.#room.authorized);
+    this.#showHostKeys(!this.#room.authorized); // with a token, the first look tells
     this.#paintMutes();
     this.#paintLayout();
     this.#lookSoon();
@@ -78,7 +79,7 @@ export class Bar {
       this.#room.addEventListener(type, (/** @type {any} */ event) => f(event.detail), options);
     on('muted', (detail) => this.#onMuted(detail));
     on('layout', (layout) => { this.#layout = layout.name; this.#paintLayout(); });
-    on('recording', () => this.#lookSoon());
+    on('recording', (detail) => this.#onRecording(detail));
     document.addEventListener('keydown', (event) => this.#onKey(event), options);
     document.addEventListener('pointerdown', (event) => {
       if (!(/** @type {Element} */ (event.target)).closest('.menu-anchor')) this.#showMenu(false);
@@ -214,6 +215,20 @@ export class Bar {
     this.#panel.select('recordings');
   }
 
+  /**
+   * Everybody sees that the room is recorded, the list of recordings is for the
+   * host alone.
+   * @param {{recording?: {id: string, state: string}, time?: string}} detail
+   */
+  #onRecording({ recording, time = '' }) {
+    const running = recording && RUNNING.includes(recording.state);
+    if (running && this.#recording?.id !== recording.id) {
+      this.#recording = { id: recording.id, state: recording.state, started_at: time };
+    } else if (!running && this.#recording?.id === recording?.id) this.#recording = null;
+    this.#paintRecording();
+    if (this.#host) this.#lookSoon();
+  }
+
   /** Many events at once, as after a while without a connection, cost one look. */
   #lookSoon() {
     clearTimeout(this.#look);
@@ -239,7 +254,7 @@ export class Bar {
    * @param {boolean} shown
    */
   #showHostKeys(shown) {
-    for (const id of ['key-layout', 'key-record', 'tab-recordings']) byID(id).hidden = !shown;
+    for (const id of ['menu-anchor', 'key-record', 'tab-recordings']) byID(id).hidden = !shown;
     this.#host = shown;
   }
 

@@ -40,7 +40,7 @@ export class Stage {
     this.#bar.open();
     this.#panel.open();
     this.#stayAwake();
-    byID(this.#room.watching ? 'key-layout' : 'key-mic').focus({ preventScroll: true });
+    byID(this.#room.watching ? 'key-panel' : 'key-mic').focus({ preventScroll: true });
   }
 
   /** The room has been left. */

@@ -24,19 +24,16 @@ export const KINDS = ['audio', 'video'];
  * @returns {Promise<{stream: MediaStream, refusals: DeviceRefusal[]}>}
  */
 export async function openDevices({ audio, video }) {
-  if (!navigator.mediaDevices) {
+  if (!audio && !video) return { stream: new MediaStream(), refusals: [] };
+  const wished = KINDS.filter((kind) => (kind === 'audio' ? audio : video));
+  if (!navigator.mediaDevices) { // browsers keep them from pages without HTTPS
     const error = new DOMException('needs HTTPS or localhost', 'SecurityError');
-    return { stream: new MediaStream(), refusals: [{ kind: 'audio', error }, { kind: 'video', error }] };
+    return { stream: new MediaStream(), refusals: wished.map((kind) => ({ kind, error })) };
   }
   try {
-    const stream = audio || video
-      ? await navigator.mediaDevices.getUserMedia({ audio, video })
-      : new MediaStream();
-    return { stream, refusals: [] };
+    return { stream: await navigator.mediaDevices.getUserMedia({ audio, video }), refusals: [] };
   } catch (error) {
-    if (!audio || !video) {
-      return { stream: new MediaStream(), refusals: [{ kind: audio ? 'audio' : 'video', error }] };
-    }
+    if (wished.length === 1) return { stream: new MediaStream(), refusals: [{ kind: wished[0], error }] };
   }
   const parts = await Promise.all([openDevices({ audio, video: false }), openDevices({ audio: false, video })]);
   return {
