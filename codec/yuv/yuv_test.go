@@ -138,6 +138,26 @@ func outside(t *testing.T, got, want *i420.Frame, area image.Rectangle) {
 	}
 }
 
+// TestScaleAverages shrinks fine stripes: what takes single samples instead of
+// their mean makes stripes or flicker of them.
+func TestScaleAverages(t *testing.T) {
+	src := i420.New(320, 192)
+	for i := range src.Y {
+		src.Y[i] = byte(50 + 150*(i&1))
+	}
+	for _, by := range []int{2, 4, 8} {
+		dst := i420.New(320/by, 192/by)
+		if err := Scale(dst, src, i420.Fill); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range dst.Y {
+			if v < 122 || v > 128 {
+				t.Fatalf("shrunk to 1/%d: sample %d is %d, want 125", by, i, v)
+			}
+		}
+	}
+}
+
 func TestScaleOfTheSameSizeCopies(t *testing.T) {
 	src, dst := i420.New(322, 182), i420.New(322, 182)
 	waves(src)
