@@ -115,7 +115,7 @@ func (a *Assembler) place(in *piece, p *rtp.Packet) bool {
 	if a.started {
 		distance = int(int16(p.SequenceNumber - uint16(a.high)))
 	}
-	ignore, restart := a.jump.stray(p.SequenceNumber, distance, len(a.ring))
+	ignore, restart := a.jump.stray(p.SequenceNumber, distance, max(len(a.ring), maxJump))
 	if ignore {
 		a.stats.Invalid++
 		return false
@@ -145,7 +145,7 @@ func (a *Assembler) place(in *piece, p *rtp.Packet) bool {
 // missed counts late packets on end. Where nothing else comes the sender has
 // begun anew a little further back.
 func (a *Assembler) missed() {
-	if a.late++; a.late >= lateFrames && a.stats.Buffered == 0 {
+	if a.late++; a.late >= lateFrames {
 		a.restart()
 	}
 }

@@ -453,7 +453,7 @@ func TestPropertyFramesAreDecodable(t *testing.T) {
 		}
 		a := NewAssembler(AssemblerConfig{MaxPackets: 1 << rapid.IntRange(4, 10).Draw(t, "packets")})
 		out := deliveries(t, a, in, pics)
-		if loss == 0 && jitter < 100 && len(a.ring) == 1024 && len(out) != len(pics) {
+		if loss == 0 && jitter <= int(overtaken/ms) && len(a.ring) == 1024 && len(out) != len(pics) {
 			t.Fatalf("%d of %d frames without a loss: %+v", len(out), len(pics), a.Stats())
 		}
 	})

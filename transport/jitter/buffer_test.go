@@ -307,6 +307,42 @@ func TestJumpsResynchronise(t *testing.T) {
 	}
 }
 
+// Where much is buffered, a pause or a long loss in the midst of it lasts as long
+// as the sender's did: the delay after it is the delay before it.
+func TestHolesKeepTheirLength(t *testing.T) {
+	const floor = 300 * ms
+	holes := []struct {
+		name        string
+		from, to    int // packets that are not sent, or lost
+		renumbered  bool
+		lost, early int
+	}{
+		{"pause", 100, 107, true, 0, 7},
+		{"short loss", 100, 105, false, 5, 0},
+		{"long loss", 100, 110, false, 5, 5},
+	}
+	for _, h := range holes {
+		sent := speech(300, 20*ms, 0)
+		in := network(sent, func(p *sound) bool {
+			if h.renumbered && p.index >= h.to {
+				p.seq -= uint16(h.to - h.from)
+			}
+			return p.index < h.from || p.index >= h.to
+		})
+		b := NewBuffer(Config{Floor: floor})
+		s := judge(t, listen(t, b, in, 5*ms, 5900*ms), sent)
+		if n := s.afterStart; n[Lost] != h.lost || n[Early] != h.early || n[Empty] != 0 {
+			t.Errorf("%s: heard %v", h.name, n)
+		}
+		if lo, hi := quantileOf(s.delays, 0), quantileOf(s.delays, 1); hi != lo {
+			t.Errorf("%s: delay from %v to %v", h.name, lo, hi)
+		}
+		if st := b.Stats(); st.Shrunk+st.Late+st.Overflowed > 0 || !h.renumbered && int(st.Lost) != h.to-h.from {
+			t.Errorf("%s: %+v", h.name, st)
+		}
+	}
+}
+
 func TestStartNeedsNoMoreThanTheTarget(t *testing.T) {
 	now := time.Unix(100, 0)
 	b := NewBuffer(Config{})
@@ -351,6 +387,19 @@ func TestBoundDropsTheOldest(t *testing.T) {
 	p, st := b.Pop(now.Add(time.Second))
 	for st == Ready && p.Payload[0] < 80 {
 		t.Fatalf("%v, packet %d", st, p.Payload[0])
+	}
+}
+
+// Packets that claim to last longer than their timestamps advance are bounded by
+// what they claim.
+func TestBoundHoldsForOverlappingSound(t *testing.T) {
+	now := time.Unix(100, 0)
+	b := NewBuffer(Config{})
+	for i := range 100 {
+		b.Push(now, uint16(i), uint32(i*MinSamples), MaxSamples, nil)
+		if st := b.Stats(); st.Buffered > 400*ms {
+			t.Fatalf("%v buffered", st.Buffered)
+		}
 	}
 }
 
