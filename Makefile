@@ -20,7 +20,7 @@ GO_FILES = $(shell find . -name '*.go' -not -path './.cache/*' -not -path '*/nod
 
 .PHONY: help
 help: ## What there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: packages ## Build bin/tutti
@@ -31,7 +31,7 @@ run: build ## Start a server with four synthetic people in a room; HTTP=:8080 UD
 	@exec .ci/demo
 
 .PHONY: test
-test: test-packages vet unit fuzz js ## Run all checks and tests; FUZZTIME=10s for each fuzz target
+test: test-packages vet unit js e2e fuzz ## Run all checks and tests; FUZZTIME=10s for each fuzz target
 	@echo "all tests passed"
 
 .PHONY: vet
@@ -42,8 +42,13 @@ vet: packages ## Only go vet, gofumpt and staticcheck
 	go tool staticcheck ./...
 
 .PHONY: unit
-unit: test-packages ## Only the Go tests, with the race detector
-	go test -race -timeout $(TIMEOUT) ./...
+unit: test-packages ## Only the Go tests without browsers, with the race detector
+	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -v '/internal/e2e$$')
+
+# By themselves, as browsers want all of a small machine.
+.PHONY: e2e
+e2e: test-packages ## Only the tests with real browsers
+	go test -race -timeout $(TIMEOUT) ./cmd/internal/e2e
 
 .PHONY: fuzz
 fuzz: packages ## Only the fuzz targets

@@ -171,8 +171,10 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%+v signs with %v", c, key)
 		}
 	}
-	bad := []string{"", "keys: []\n", "keys: 3\n", "other: 3\n", "keys:\n  - id: a\n", "keys:\n  - key: " + secret + "\n",
-		"keys:\n  - {id: a, key: short}\n", "keys:\n  - {id: a, key: " + secret + ", use: sig}\n", "keys: [3]\n", "keys:\n  - {id: a, key: " + secret + "}\nmore: 1\n"}
+	bad := []string{
+		"", "keys: []\n", "keys: 3\n", "other: 3\n", "keys:\n  - id: a\n", "keys:\n  - key: " + secret + "\n",
+		"keys:\n  - {id: a, key: short}\n", "keys:\n  - {id: a, key: " + secret + ", use: sig}\n", "keys: [3]\n", "keys:\n  - {id: a, key: " + secret + "}\nmore: 1\n",
+	}
 	for _, text := range bad {
 		_, err := loadKeys(AuthConfig{KeysFile: write(t, text)})
 		var wrong *KeyError

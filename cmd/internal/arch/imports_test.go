@@ -22,7 +22,8 @@ var directions = []below{
 	{"codec/pcm", []string{"C"}, true, "raw sound is pure Go"},
 	{"codec/i420", []string{"C"}, true, "raw pictures are pure Go"},
 	{
-		"mixer", []string{"tutti", "!tutti/mixer", "!tutti/codec", "tutti/codec/opus", "tutti/codec/vpx", "tutti/codec/yuv", "C"},
+		"mixer",
+		[]string{"tutti", "!tutti/mixer", "!tutti/codec", "tutti/codec/opus", "tutti/codec/vpx", "tutti/codec/yuv", "C"},
 		true, "the mixer works on raw media and needs no codec library",
 	},
 	{"mixer", []string{"net", "github.com/pion", "github.com/labstack"}, true, "the mixer knows no network"},

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// chromium is the one browser process of all tests.
+var chromium struct {
+	sync.Once
+	ctx    context.Context
+	cancel func()
+	err    error
+}
+
+func startChromium(path string) {
+	dir, err := os.MkdirTemp("", "tutti-chromium-")
+	if err != nil {
+		chromium.err = err
+		return
+	}
+	voice := filepath.Join(dir, "voice.wav")
+	if chromium.err = os.WriteFile(voice, wav(pageUI.tone), 0o600); chromium.err != nil {
+		return
+	}
+	flags := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(filepath.Join(dir, "profile")),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("use-file-for-fake-audio-capture", voice),
+	)
+	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), flags...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	chromium.ctx, chromium.cancel = ctx, func() {
+		cancel()
+		cancelAllocator()
+		_ = os.RemoveAll(dir) // a folder in /tmp is no reason to fail
+	}
+	chromium.err = chromedp.Do(ctx)
+}
+
+func closeChromium() {
+	if chromium.cancel != nil {
+		chromium.cancel()
+	}
+}
+
+// wav answers two seconds of a tone, which joins to itself without a click.
+func wav(hz float64) []byte {
+	const rate, seconds = 48000, 2
+	b := []byte("RIFF")
+	le := binary.LittleEndian
+	b = le.AppendUint32(b, 36+rate*seconds*2)
+	b = append(b, "WAVEfmt "...)
+	b = le.AppendUint32(b, 16)
+	b = le.AppendUint16(b, 1) // PCM
+	b = le.AppendUint16(b, 1) // channel
+	b = le.AppendUint32(b, rate)
+	b = le.AppendUint32(b, rate*2)
+	b = le.AppendUint16(b, 2)
+	b = le.AppendUint16(b, 16)
+	b = append(b, "data"...)
+	b = le.AppendUint32(b, rate*seconds*2)
+	for i := range rate * seconds {
+		b = le.AppendUint16(b, uint16(int16(3000*math.Sin(2*math.Pi*hz*float64(i)/rate))))
+	}
+	return b
+}
+
+// tab is a page of Chromium in a window and with a storage of its own.
+type tab struct {
+	ctx   context.Context
+	close context.CancelFunc
+
+	mu         sync.Mutex
+	exceptions []string
+}
+
+// openChromium opens an address in Chromium. The page is closed when the test
+// ends; an exception that nobody caught in it fails the test.
+func openChromium(t *testing.T, url string) *tab {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		missing(t, "chromium")
+	}
+	chromium.Do(func() { startChromium(path) })
+	if chromium.err != nil {
+		t.Fatalf("start chromium: %v", chromium.err)
+	}
+	p := new(tab)
+	p.ctx, p.close = chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
+	t.Cleanup(func() {
+		p.close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, e := range p.exceptions {
+			t.Errorf("nobody caught in %s: %s", url, e)
+		}
+	})
+	p.do(t, chromedp.Navigate(url))
+	return p
+}
+
+func (p *tab) hear(event any) {
+	if e, ok := event.(*runtime.EventExceptionThrown); ok {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.exceptions = append(p.exceptions, (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
+	}
+}
+
+// do runs actions in the page.
+func (p *tab) do(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *tab) eval(expression string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		return nil, fmt.Errorf("chromium: %w", err)
+	}
+	return text, nil
+}
