@@ -250,9 +250,7 @@ func (r *Room) Close(reason string) {
 	for _, p := range people {
 		p.Leave(reason)
 	}
-	for _, s := range subs {
-		s.Close()
-	}
+	finish(subs)
 	r.mu.Lock()
 	audioEnded, videoEnded := r.audioEnded, r.videoEnded
 	r.mu.Unlock()
@@ -262,6 +260,29 @@ func (r *Room) Close(reason string) {
 	r.rooms.remove(r, r.Stats())
 	r.emit(Event{Type: RoomFinished, Reason: reason})
 	close(r.done)
+}
+
+// finishWithin is how long a room's end waits for those who finish.
+const finishWithin = 5 * time.Second
+
+// finish closes subscriptions and waits a while for those who have something
+// to finish.
+func finish(subs []*Subscription) {
+	var wg sync.WaitGroup
+	for _, s := range subs {
+		s.Close()
+		if s.cfg.Finish != nil {
+			wg.Go(s.cfg.Finish)
+		}
+	}
+	finished := make(chan struct{})
+	go func() { wg.Wait(); close(finished) }()
+	timer := time.NewTimer(finishWithin)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+	}
 }
 
 // Snapshot answers the canvas as it is now; the caller releases it. In a room

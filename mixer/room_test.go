@@ -559,3 +559,34 @@ func TestCloseTellsEverybodyOnce(t *testing.T) {
 		}
 	})
 }
+
+// Who has something to finish does so before the room's end is told, but cannot
+// hold it up for ever.
+func TestCloseWaitsForWhoFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct{ takes, want time.Duration }{
+			"in time": {time.Second, time.Second}, "never": {time.Hour, 5 * time.Second},
+		} {
+			w := newWorld(t)
+			var told []mixer.EventType
+			ear := &mixertest.Ear{}
+			w.subscribe(t, mixer.SubscribeConfig{Sink: ear, Audio: true, Finish: func() {
+				ear.Closed()
+				told = w.types()
+				time.Sleep(c.takes)
+			}})
+			start := time.Now()
+			w.room.Close("end")
+			if took := time.Since(start); took != c.want {
+				t.Errorf("%s: closing took %v, want %v", name, took, c.want)
+			}
+			if slices.Contains(told, mixer.RoomFinished) {
+				t.Errorf("%s: the end was told before", name)
+			}
+			if f := ear.Faults(); len(f) > 0 {
+				t.Errorf("%s: %v", name, f)
+			}
+		}
+		time.Sleep(time.Hour)
+	})
+}

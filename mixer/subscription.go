@@ -18,6 +18,10 @@ type SubscribeConfig struct {
 	Rendition string
 	// Continuous keeps the sound flowing while nobody publishes: for recordings.
 	Continuous bool
+	// Finish, if not nil, is called when the room closes, after the last write.
+	// The room's end is told when it has returned, or after five seconds: so a
+	// recording is complete before room_finished.
+	Finish func()
 }
 
 // Subscription is a Sink that is attached to a room.

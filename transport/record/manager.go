@@ -97,6 +97,10 @@ func (m *Manager) start(ctx context.Context, rm room, o Options) (Info, error) {
 	}
 	r.sub, err = rm.subscribe(mixer.SubscribeConfig{
 		Sink: r.queue, Audio: true, Video: !o.AudioOnly, Rendition: r.info.Rendition, Continuous: true,
+		Finish: func() { // the room's end is told when the recording's was
+			r.stopNow()
+			<-r.done
+		},
 	})
 	if err != nil {
 		m.abandon(r)
