@@ -18,11 +18,12 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		began := s.cfg.Now()
 		defer func() {
 			cause := recover()
+			begun := c.Response().Committed
 			if cause != nil && cause != http.ErrAbortHandler {
 				s.panicked(c, cause)
 			}
 			s.account(c, s.cfg.Now().Sub(began))
-			if cause != nil && c.Response().Committed && c.Response().Size > 0 {
+			if cause != nil && begun {
 				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 			}
 		}()

@@ -131,11 +131,12 @@ func notImplemented(c echo.Context) error {
 func (s *Server) register() {
 	allow := map[string][]string{}
 	accept := map[string][]string{}
-	for _, r := range s.routes() {
+	routes := s.routes()
+	for _, r := range routes {
 		h := s.guard(r)
 		s.echo.Add(r.method, r.path, h)
 		allow[r.path] = append(allow[r.path], r.method)
-		if strings.HasPrefix(path.Base(r.path), ":") { // else echo gives the rest of a path to the parameter
+		if endsInParameter(r.path, routes) { // else echo gives the parameter all the rest of a path
 			s.echo.RouteNotFound(r.path+"/:rest", echo.NotFoundHandler)
 		}
 		if r.method == http.MethodGet {
@@ -152,6 +153,13 @@ func (s *Server) register() {
 	for at, methods := range allow {
 		s.echo.OPTIONS(at, options(append(methods, http.MethodOptions), accept[at]))
 	}
+}
+
+// endsInParameter reports whether a path ends in a parameter and no other goes
+// on from there.
+func endsInParameter(at string, routes []route) bool {
+	return strings.HasPrefix(path.Base(at), ":") &&
+		!slices.ContainsFunc(routes, func(r route) bool { return strings.HasPrefix(r.path, at+"/") })
 }
 
 // options answers what can be done with a path; to a browser's preflight, too
