@@ -124,7 +124,11 @@ func (e *events) words() (out []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ev := range e.all {
-		out = append(out, string(ev.Type)+" "+ev.Recording.State)
+		word := string(ev.Type)
+		if ev.Recording != nil {
+			word += " " + ev.Recording.State
+		}
+		out = append(out, word)
 	}
 	return out
 }

@@ -23,7 +23,11 @@ func settings() mixer.Settings {
 func TestRealRoom(t *testing.T) {
 	var told events
 	m := open(t, Config{OnEvent: told.add})
-	rooms, err := mixer.NewRooms(mixer.Config{Codecs: webmtest.Codecs{}})
+	rooms, err := mixer.NewRooms(mixer.Config{Codecs: webmtest.Codecs{}, OnEvent: func(e mixer.Event) {
+		if e.Type == mixer.RoomFinished {
+			told.add(e)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +55,7 @@ func TestRealRoom(t *testing.T) {
 	least := time.Since(i.StartedAt)
 	room.Close("test")
 	most := time.Since(i.StartedAt)
-	eventually(t, func() bool { g, _ := m.Get("real", i.ID); return g.State == Complete })
-	i, _ = m.Get("real", i.ID)
+	i, _ = m.Get("real", i.ID) // complete when Close has returned
 	if i.DurationS < least.Seconds()-0.2 || i.DurationS > most.Seconds()+0.2 {
 		t.Errorf("%v s of %v to %v", i.DurationS, least, most)
 	}
@@ -62,8 +65,7 @@ func TestRealRoom(t *testing.T) {
 	for n, size := range [][2]int{{320, 180}, {480, 270}} {
 		webmtest.Check(t, m.path(i, n), size[0], size[1], time.Duration(i.Files[n].DurationS*float64(time.Second)))
 	}
-	want := []string{"recording_started active", "recording_updated active", "recording_ended complete"}
-	eventually(t, func() bool { return len(told.words()) == len(want) })
+	want := []string{"recording_started active", "recording_updated active", "recording_ended complete", "room_finished"}
 	if got := told.words(); !slices.Equal(got, want) {
 		t.Errorf("told %v", got)
 	}
