@@ -99,6 +99,9 @@ func (a *Assembler) Push(now time.Time, p *rtp.Packet) bool {
 		a.stats.Duplicates++
 		return false
 	}
+	if in.seq < a.high {
+		a.stats.Reordered++
+	}
 	if in.seq < a.turn {
 		a.stats.Late++
 		a.missed()
@@ -127,9 +130,6 @@ func (a *Assembler) place(in *piece, p *rtp.Packet) bool {
 	if !a.started {
 		a.started, a.fresh, a.high = true, true, in.seq
 		a.turnTo(in.seq)
-	}
-	if in.seq < a.high {
-		a.stats.Reordered++
 	}
 	a.high = max(a.high, in.seq)
 	if a.fresh && in.seq < a.turn && a.high-in.seq < int64(len(a.ring)) {

@@ -2,7 +2,6 @@ package jitter
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
@@ -10,139 +9,6 @@ import (
 	"github.com/pion/rtp"
 	"pgregory.net/rapid"
 )
-
-// picture is one frame of a simulated camera.
-type picture struct {
-	index int
-	key   bool
-	size  int
-	layer int // temporal layer, -1 for a stream without
-	sync  bool
-	tl0   uint8
-	pid   uint16
-	ts    uint32
-}
-
-// data is the frame's content: the key frame flag, its index and a filling.
-func (p *picture) data() []byte {
-	b := bytes.Repeat([]byte{byte(p.index * 7)}, max(p.size, 9))
-	b[0] = 1
-	if p.key {
-		b[0] = 0
-	}
-	binary.BigEndian.PutUint64(b[1:], uint64(p.index))
-	return b
-}
-
-// packets cuts the frame into packets of at most mtu bytes from seq on.
-func (p *picture) packets(seq uint16, mtu int) []*rtp.Packet {
-	var out []*rtp.Packet
-	rest := p.data()
-	for first := true; len(rest) > 0; first = false {
-		n := min(mtu, len(rest))
-		d := []byte{0x80, 0x80, 0x80 | byte(p.pid>>8)&0x7f, byte(p.pid)}
-		if p.layer >= 0 {
-			d[1] |= 0x60
-			y := byte(0)
-			if p.sync {
-				y = 0x20
-			}
-			d = append(d, p.tl0, byte(p.layer)<<6|y)
-		}
-		if first {
-			d[0] |= 0x10
-		}
-		out = append(out, &rtp.Packet{
-			Header:  rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: p.ts, Marker: n == len(rest)},
-			Payload: append(d, rest[:n]...),
-		})
-		rest = rest[n:]
-		seq++
-	}
-	return out
-}
-
-// camera answers n frames with a key frame every so many.
-func camera(n, every int) []picture {
-	out := make([]picture, n)
-	for i := range out {
-		out[i] = picture{
-			index: i, key: i%every == 0, size: 500 + i*911%4000, layer: -1,
-			pid: uint16(32760+i) & 0x7fff, ts: uint32(1<<32-30000) + uint32(i*3000),
-		}
-	}
-	return out
-}
-
-// film answers the packets of all frames, numbered from seq on.
-func film(pics []picture, seq uint16) []*rtp.Packet {
-	var out []*rtp.Packet
-	for i := range pics {
-		out = append(out, pics[i].packets(seq+uint16(len(out)), 1000)...)
-	}
-	return out
-}
-
-// mail is a packet and when it arrives.
-type mail struct {
-	at time.Duration
-	p  *rtp.Packet
-}
-
-// deliveries runs the packets through an assembler and checks every frame: its
-// content, and that all it builds on came out before.
-func deliveries(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, a *Assembler, in []mail, pics []picture) []int {
-	t.Helper()
-	epoch := time.Unix(1_700_000_000, 0)
-	slices.SortStableFunc(in, func(x, y mail) int { return int(x.at - y.at) })
-	var out []int
-	var last Frame
-	for _, m := range in {
-		now := epoch.Add(m.at)
-		a.Push(now, m.p)
-		for {
-			f, ok := a.Pop(now)
-			if !ok {
-				break
-			}
-			i := int(binary.BigEndian.Uint64(f.Data[1:]))
-			switch {
-			case !bytes.Equal(f.Data, pics[i].data()):
-				t.Fatalf("frame %d: wrong content", i)
-			case f.KeyFrame != pics[i].key || f.PictureID != int(pics[i].pid) || uint32(f.Timestamp) != pics[i].ts:
-				t.Fatalf("frame %d: %+v", i, f)
-			case len(out) == 0 && !f.KeyFrame:
-				t.Fatalf("began with frame %d, which is no key frame", i)
-			case len(out) > 0 && i <= out[len(out)-1]:
-				t.Fatalf("frame %d after %d", i, out[len(out)-1])
-			case len(out) > 0 && f.Timestamp <= last.Timestamp:
-				t.Fatalf("frame %d: timestamp %d after %d", i, f.Timestamp, last.Timestamp)
-			case len(out) > 0 && !f.KeyFrame && pics[i].layer < 0 && i != out[len(out)-1]+1:
-				t.Fatalf("frame %d after %d", i, out[len(out)-1])
-			case a.NeedKeyFrame():
-				t.Fatalf("frame %d came out and a key frame is asked for", i)
-			}
-			out, last = append(out, i), f
-		}
-		if s := a.Stats(); s.Buffered > len(a.ring) || s.Buffered < 0 {
-			t.Fatalf("%d packets held", s.Buffered)
-		}
-	}
-	return out
-}
-
-// post lets the packets arrive at the pace of their timestamps.
-func post(packets []*rtp.Packet) []mail {
-	out := make([]mail, len(packets))
-	first := packets[0].Timestamp
-	for i, p := range packets {
-		out[i] = mail{time.Duration(p.Timestamp-first) * time.Second / 90000, p}
-	}
-	return out
-}
 
 func TestFramesComeOutWhole(t *testing.T) {
 	pics := camera(300, 100)
@@ -388,6 +254,107 @@ func TestHostileStreamsAreBounded(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf("%s: the key frame after it did not come out: %+v", name, a.Stats())
+		}
+	}
+}
+
+// bare answers a packet with the shortest descriptor.
+func bare(seq int, ts uint32, begins, key, marker bool) *rtp.Packet {
+	p := &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(seq), Timestamp: ts, Marker: marker}, Payload: []byte{0, 1, byte(seq)}}
+	if begins {
+		p.Payload[0] = 0x10
+	}
+	if key {
+		p.Payload[1] = 0
+	}
+	return p
+}
+
+// count pushes packets at one moment and answers how many frames come out.
+func count(a *Assembler, packets ...*rtp.Packet) (n int) {
+	now := time.Unix(1, 0)
+	for _, p := range packets {
+		a.Push(now, p)
+		for _, ok := a.Pop(now); ok; _, ok = a.Pop(now) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAssemblerWithoutPictureIDs(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		packets []*rtp.Packet
+		frames  int
+	}{
+		{"plain", []*rtp.Packet{bare(1, 1, true, true, true), bare(2, 2, true, false, true), bare(3, 3, true, false, true)}, 3},
+		{"no marker", []*rtp.Packet{bare(1, 1, true, true, false), bare(2, 2, true, false, false), bare(3, 3, true, false, false)}, 2},
+		{"timestamp goes back", []*rtp.Packet{bare(1, 9, true, true, true), bare(2, 8, true, false, true), bare(3, 10, true, false, true)}, 1},
+		{"key frame goes back", []*rtp.Packet{bare(1, 9, true, true, true), bare(2, 8, true, true, true), bare(3, 9, true, false, true)}, 3},
+		{"two frames under one timestamp", []*rtp.Packet{bare(1, 1, true, true, false), bare(2, 1, true, true, false), bare(3, 1, false, false, true)}, 1},
+		{"two beginnings, no key frame", []*rtp.Packet{bare(1, 1, true, true, false), bare(2, 1, true, false, true), bare(3, 2, true, false, true)}, 0},
+		{"timestamp changes within", []*rtp.Packet{bare(1, 1, true, true, false), bare(2, 2, false, false, true)}, 0},
+	} {
+		if n := count(NewAssembler(AssemblerConfig{}), c.packets...); n != c.frames {
+			t.Errorf("%s: %d frames, %d expected", c.name, n, c.frames)
+		}
+	}
+}
+
+func TestKeyFrameOnItsWayIsNotAskedFor(t *testing.T) {
+	a := NewAssembler(AssemblerConfig{})
+	for i, c := range []struct {
+		p    *rtp.Packet
+		need bool
+	}{
+		{bare(1, 1, true, false, true), true},
+		{bare(2, 2, true, true, false), false},
+		{bare(3, 2, false, false, true), false},
+		{bare(4, 3, false, false, true), true},
+	} {
+		count(a, c.p)
+		if a.NeedKeyFrame() != c.need {
+			t.Errorf("packet %d: key frame asked for: %v", i, !c.need)
+		}
+	}
+}
+
+func TestReferencesOfLayers(t *testing.T) {
+	key := descriptor{hasPicture: true, hasTL0: true, hasLayer: true}
+	frame := func(pid uint16, tl0, layer uint8, sync bool) descriptor {
+		d := key
+		d.picture, d.tl0, d.layer, d.sync = pid, tl0, layer, sync
+		return d
+	}
+	for _, c := range []struct {
+		name   string
+		frames []descriptor
+		fates  []fate
+	}{
+		{"all there",
+			[]descriptor{frame(1, 0, 2, false), frame(2, 0, 1, false), frame(3, 0, 2, false), frame(4, 1, 0, false)},
+			[]fate{decodable, decodable, decodable, decodable}},
+		{"a middle frame missing bars the layers above until their own sync",
+			[]descriptor{frame(1, 0, 2, false), frame(3, 0, 2, false), frame(4, 1, 0, false), frame(5, 1, 2, false), frame(6, 1, 1, true), frame(7, 1, 2, false), frame(8, 2, 0, false), frame(9, 2, 2, true), frame(10, 2, 1, false), frame(11, 2, 2, false)},
+			[]fate{decodable, leftOut, decodable, leftOut, decodable, leftOut, decodable, decodable, decodable, decodable}},
+		{"upper frames missing before a base frame",
+			[]descriptor{frame(3, 1, 0, false), frame(4, 1, 2, false)},
+			[]fate{decodable, leftOut}},
+		{"upper frame missing before a sync frame",
+			[]descriptor{frame(2, 0, 1, true), frame(3, 0, 2, false)},
+			[]fate{decodable, leftOut}},
+		{"sync of another base frame",
+			[]descriptor{frame(1, 1, 1, true)},
+			[]fate{leftOut}},
+		{"base frame missing", []descriptor{frame(8, 2, 0, false)}, []fate{severed}},
+	} {
+		var r references
+		r.follow(&key, true)
+		for i, d := range c.frames {
+			if got := r.follow(&d, false); got != c.fates[i] {
+				t.Errorf("%s: frame %d: %v, %v expected", c.name, i, got, c.fates[i])
+			}
 		}
 	}
 }

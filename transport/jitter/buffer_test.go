@@ -1,7 +1,9 @@
 package jitter
 
 import (
+	"bytes"
 	"math"
+	"sync"
 	"testing"
 	"time"
 )
@@ -289,6 +291,11 @@ func TestJumpsResynchronise(t *testing.T) {
 			sent[1000+i].sent += j.wait
 		}
 		b := NewBuffer(Config{})
+		listen(t, b, in, 13*ms, 21*time.Second+j.wait)
+		if target := b.Stats().Target; target > 30*ms {
+			t.Errorf("%s: target of %v after it", j.name, target)
+		}
+		b = NewBuffer(Config{})
 		hs := listen(t, b, in, 13*ms, 39*time.Second+j.wait)
 		s := judge(t, hs, sent)
 		begin := 20*time.Second + j.wait
@@ -339,6 +346,43 @@ func TestHolesKeepTheirLength(t *testing.T) {
 		}
 		if st := b.Stats(); st.Shrunk+st.Late+st.Overflowed > 0 || !h.renumbered && int(st.Lost) != h.to-h.from {
 			t.Errorf("%s: %+v", h.name, st)
+		}
+	}
+}
+
+// Stragglers in no order are no new stream.
+func TestStragglersAreNoRestart(t *testing.T) {
+	now := time.Unix(100, 0)
+	b := NewBuffer(Config{})
+	b.Push(now, 100, 0, 960, []byte("abc"))
+	for range 10 {
+		now = now.Add(20 * ms)
+		b.Pop(now)
+	}
+	for i := range 40 {
+		b.Push(now, uint16(60+i*7%40), 0, 960, nil)
+	}
+	if st := b.Stats(); st.Late != 40 || st.Resyncs != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A reordered packet from before a jump of the timestamps keeps its place.
+func TestReorderedPacketWithAForeignTimestamp(t *testing.T) {
+	for _, foreign := range []uint32{1 << 30, 1 << 31, 3 << 30, 5 * 960} {
+		now := time.Unix(100, 0)
+		b := NewBuffer(Config{})
+		b.Push(now, 10, 0, 960, []byte{10, 0, 0})
+		b.Push(now.Add(40*ms), 12, 2*960, 960, []byte{12, 0, 0})
+		b.Push(now.Add(41*ms), 11, foreign, 960, []byte{11, 0, 0})
+		now = now.Add(45 * ms)
+		for want := range byte(3) {
+			p, st := b.Pop(now)
+			if st != Ready || p.Payload[0] != 10+want {
+				t.Errorf("timestamp %d: %v %v, packet %d expected", foreign, st, p.Payload, 10+want)
+				break
+			}
+			now = now.Add(20 * ms)
 		}
 	}
 }
@@ -401,6 +445,37 @@ func TestBoundHoldsForOverlappingSound(t *testing.T) {
 			t.Fatalf("%v buffered", st.Buffered)
 		}
 	}
+}
+
+// One goroutine pushes, another pops and looks at what it got while the first
+// goes on; a third asks for figures and resets.
+func TestPushAndPopAtOnce(t *testing.T) {
+	start := time.Unix(100, 0)
+	b := NewBuffer(Config{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 20000 {
+			b.Push(start.Add(time.Duration(i)*ms), uint16(i), uint32(i*960), 960, bytes.Repeat([]byte{byte(i)}, 60))
+		}
+	})
+	wg.Go(func() {
+		for i := range 100 {
+			if b.Stats(); i%50 == 49 {
+				b.Reset()
+			}
+		}
+	})
+	for i := range 20000 {
+		p, _ := b.Pop(start.Add(time.Duration(i) * ms))
+		for _, data := range [][]byte{p.Payload, p.Next} {
+			for _, v := range data {
+				if v != data[0] {
+					t.Fatalf("payload %v was changed", data)
+				}
+			}
+		}
+	}
+	wg.Wait()
 }
 
 func TestResetKeepsThePayloadHandedOut(t *testing.T) {

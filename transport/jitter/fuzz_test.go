@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
+// failer is what tests, fuzz targets and rapid have in common.
 type failer interface {
 	Helper()
 	Fatalf(string, ...any)

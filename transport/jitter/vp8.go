@@ -126,7 +126,6 @@ func (r *references) layered(d *descriptor) fate {
 	if same && d.layer < r.barred {
 		return decodable
 	}
-	r.barred = min(r.barred, d.layer)
 	return leftOut
 }
 
