@@ -76,7 +76,7 @@ func TestDevelopment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.HTTP != "127.0.0.1:8080" || c.UDP != "127.0.0.1:7882" || c.PublicIP != "127.0.0.1" || !c.Rooms.AutoCreate {
+	if c.HTTP != "127.0.0.1:8080" || c.UDP != "127.0.0.1:7882" || !c.Rooms.AutoCreate {
 		t.Errorf("dev made %+v", c)
 	}
 	c, err = load("", []string{"TUTTI_ROOMS_AUTO_CREATE=false"}, map[string]any{"dev": true})

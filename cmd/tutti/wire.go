@@ -68,7 +68,7 @@ func gatewayConfig(c Config, log *slog.Logger) rtc.Config {
 		Listen: c.UDP, Loopback: c.Dev, Codecs: decoders(), Logger: log,
 		MaxVideoWidth: c.Video.MaxWidth, MaxVideoHeight: c.Video.MaxHeight,
 	}
-	if c.PublicIP != "" && !c.Dev { // under dev loopback is where it listens already
+	if c.PublicIP != "" {
 		config.PublicIPs = []string{c.PublicIP}
 	}
 	return config
