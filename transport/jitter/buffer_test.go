@@ -447,6 +447,24 @@ func TestBoundHoldsForOverlappingSound(t *testing.T) {
 	}
 }
 
+func TestFollowingPayloadIsACopy(t *testing.T) {
+	now := time.Unix(100, 0)
+	b := NewBuffer(Config{})
+	b.Push(now, 0, 0, 960, []byte("zero"))
+	b.Push(now.Add(40*ms), 2, 1920, 960, []byte("two!"))
+	b.Pop(now.Add(40 * ms))
+	p, st := b.Pop(now.Add(60 * ms))
+	if st != Lost || string(p.Next) != "two!" {
+		t.Fatalf("%v %q", st, p.Next)
+	}
+	for i := range 60 {
+		b.Push(now.Add(60*ms), uint16(3+i), uint32(3+i)*960, 960, []byte("????"))
+	}
+	if string(p.Next) != "two!" {
+		t.Errorf("it became %q", p.Next)
+	}
+}
+
 // One goroutine pushes, another pops and looks at what it got while the first
 // goes on; a third asks for figures and resets.
 func TestPushAndPopAtOnce(t *testing.T) {
