@@ -81,13 +81,6 @@ func (o *owners) end(k sessionKey) {
 	}
 }
 
-// known reports whether there is or was such a session.
-func (o *owners) known(k sessionKey) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.by[k] != nil
-}
-
 // owns reports whether p made the session: with the same token, or as the same
 // subject.
 func (o *owners) owns(k sessionKey, p *principal) bool {
