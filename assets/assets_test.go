@@ -1,6 +1,7 @@
 package assets
 
 import (
+	"context"
 	"io/fs"
 	"os/exec"
 	"path"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestUnits runs the tests that lie beside the page.
@@ -20,7 +22,9 @@ func TestUnits(t *testing.T) {
 	if err != nil || len(tests) == 0 {
 		t.Fatalf("the page has no tests: %v", err)
 	}
-	out, err := exec.Command(node, append([]string{"--test"}, tests...)...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, node, append([]string{"--test"}, tests...)...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -61,6 +61,7 @@ export class FactsView {
     byID('facts').replaceChildren(...FACTS.map((fact) => this.#card(fact)));
     byID('facts-short').textContent = '…';
     byID('facts-delay').textContent = '';
+    room.addEventListener('joined', () => { byID('fact-sent').hidden = room.watching; }, { signal });
     room.addEventListener('stats', (/** @type {any} */ { detail }) => this.#show(detail), { signal });
   }
 

@@ -83,6 +83,7 @@ export class PeopleView {
     part(row, '.you').hidden = !own;
     part(row, '.doing').textContent = doing(person, Boolean(speaks));
     part(row, '.no-mic').hidden = person.role === 'viewer' || !muted;
+    part(row, '.lamps').hidden = !person.audio;
     part(row, '.no-camera').hidden = person.role === 'viewer' || !dark;
   }
 }

@@ -98,6 +98,8 @@ for (const [what, lose] of Object.entries({
     assert.deepEqual(said.filter((s) => s.startsWith('state')), ['state:connecting', 'state:connected', 'state:reconnecting', 'state:connected']);
     assert.equal(room.participant, 's2');
     assert.deepEqual([...server.sessions.keys()], ['s2'], 'the old session is gone');
+    const ended = server.log.indexOf('DELETE participants/s1');
+    assert.ok(ended >= 0 && ended < server.log.lastIndexOf('POST participants'), 'its seat was free before the new one was asked for');
     assert.equal(server.sessions.get('s2').audio.muted, true);
     assert.equal(FakePeer.all[0].connectionState, 'closed');
     assert.equal(room.localTrack('video').readyState, 'live');

@@ -75,11 +75,12 @@ test('a feed resumes after the last event it saw, and says when it is open and l
   assert.deepEqual(said, ['open', 'x', 'ended', 'failed', 'open']);
 });
 
-test('a feed that may not read gives up and says so', async () => {
+test('a feed that may not read gives up and says so', async (t) => {
   const rest = fakeRest([new TuttiError('no', { status: 403 })]);
   const error = await new Promise((resolve) => {
     const on = { event() {}, open() {}, lost() { resolve(null); }, refused: resolve };
-    new EventFeed(rest, '/events', on);
+    const feed = new EventFeed(rest, '/events', on);
+    t.after(() => feed.close());
   });
   assert.equal(error?.status, 403);
   assert.equal(rest.asked.length, 1);
