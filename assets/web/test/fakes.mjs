@@ -118,6 +118,7 @@ export class FakeServer {
   }
 
   #feed(signal) {
+    if (this.sessions.size === 0) return problem(404, 'room_not_found'); // nobody has made the room anew yet
     let mine;
     const body = new ReadableStream({ start: (c) => { mine = c; this.#feeds.add(c); } });
     signal.addEventListener('abort', () => { this.#feeds.delete(mine); try { mine.error(signal.reason); } catch { /* ended */ } });

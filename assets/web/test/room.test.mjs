@@ -85,7 +85,7 @@ for (const [what, lose] of Object.entries({
   'a transport that stays disconnected': async (_server, peer, pass) => { peer.become('disconnected'); await pass(3100); },
   'a session that the server ended': async (server) => server.tell({ type: 'participant_left', participant: { id: 's1' }, reason: 'connection_lost' }),
   'a server that stops': async (server) => server.tell({ type: 'participant_left', participant: { id: 's1' }, reason: 'shutdown' }),
-  'a killed server': async (server, _peer, pass) => { server.crash(); await pass(300); },
+  'a killed server': async (server, _peer, pass) => { server.crash(); await pass(200); },
   'a stream that ran dry': async (server, _peer, pass) => { server.sessions.clear(); await pass(6000); },
 })) {
   test(`${what} is replaced by a new session, muted as it was`, async (t) => {
@@ -94,7 +94,7 @@ for (const [what, lose] of Object.entries({
     await settled(room.join({ stream: bothTracks() }), pass);
     await room.muteAudio();
     await lose(server, FakePeer.all[0], pass);
-    await pass(3000);
+    await pass(2000);
     assert.deepEqual(said.filter((s) => s.startsWith('state')), ['state:connecting', 'state:connected', 'state:reconnecting', 'state:connected']);
     assert.equal(room.participant, 's2');
     assert.deepEqual([...server.sessions.keys()], ['s2'], 'the old session is gone');
