@@ -109,6 +109,10 @@ func openChromium(t *testing.T, url string) *tab {
 			t.Errorf("nobody caught in %s: %s", url, e)
 		}
 	})
+	// The page lives as long as the context of its first command: not one with a deadline.
+	if err := chromedp.Do(p.ctx); err != nil {
+		t.Fatalf("open a page in chromium: %v", err)
+	}
 	p.do(t, chromedp.Navigate(url))
 	return p
 }

@@ -17,7 +17,8 @@ import (
 
 // prefs are Firefox's settings for tests: no questions, no calls home, and
 // media over loopback.
-const prefs = `
+var prefs = fmt.Sprintf(`
+user_pref("media.navigator.audio.fake_frequency", %.0f);
 user_pref("media.navigator.streams.fake", true);
 user_pref("media.navigator.permission.disabled", true);
 user_pref("media.peerconnection.ice.loopback", true);
@@ -34,7 +35,7 @@ user_pref("network.connectivity-service.enabled", false);
 user_pref("toolkit.telemetry.server", "");
 user_pref("dom.min_background_timeout_value", 10);
 user_pref("remote.active-protocols", 1);
-`
+`, magenta.tone)
 
 // firefox is a page of a Firefox of its own, driven by WebDriver BiDi.
 type firefox struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,8 @@ func join(t *testing.T, p browserPage, room string, who identity) *joined {
 	if _, err := p.eval(harness); err != nil {
 		t.Fatal(err)
 	}
-	wish := map[string]any{"room": room, "name": who.name, "colour": who.colour, "tone": who.tone}
+	_, fake := p.(*firefox)
+	wish := map[string]any{"room": room, "name": who.name, "colour": who.colour, "tone": who.tone, "fake": fake}
 	return &joined{who, p, room, eval[string](t, p, "e2e.join", wish)}
 }
 
@@ -128,42 +130,50 @@ func (j *joined) colours(t *testing.T) func([][2]float64) []colour {
 	}
 }
 
-// clearly is how far, in dB, somebody who is heard is above everything that
-// should not be.
-const clearly = 20
+// What is heard is above audible, and what should not be heard clearly below the
+// loudest of it, in dB.
+const (
+	audible = -50
+	clearly = 20
+)
 
 // ofTones answers what is wrong with a sound that should have the tones of those
-// others and nobody else's.
-func ofTones(others []identity, listen func([]float64) []float64) string {
+// people and nobody else's: who is missing, and who is too much.
+func ofTones(those []identity, listen func([]float64) []float64) (missing, surplus string) {
 	var frequencies []float64
 	for _, who := range people {
 		frequencies = append(frequencies, who.tone)
 	}
 	levels := listen(frequencies)
-	heard := func(i int) bool {
-		for _, o := range others {
-			if o == people[i] {
-				return true
-			}
-		}
-		return false
-	}
-	quietest := 0.0
-	for i := range people {
-		if heard(i) {
-			quietest = min(quietest, levels[i])
-		}
-	}
-	var wrong []string
+	loudest := -math.MaxFloat64
 	for i, who := range people {
-		switch {
-		case heard(i) && levels[i] < -50:
-			wrong = append(wrong, fmt.Sprintf("%s is not heard (%.0f dB)", who.name, levels[i]))
-		case !heard(i) && levels[i] > quietest-clearly:
-			wrong = append(wrong, fmt.Sprintf("%s is heard (%.0f dB, others %.0f)", who.name, levels[i], quietest))
+		if slices.Contains(those, who) {
+			loudest = max(loudest, levels[i])
 		}
 	}
-	return strings.Join(wrong, ", ")
+	for i, who := range people {
+		switch wanted := slices.Contains(those, who); {
+		case wanted && levels[i] < audible:
+			missing += fmt.Sprintf("%s is not heard (%.0f dB); ", who.name, levels[i])
+		case !wanted && levels[i] > max(audible, loudest)-clearly:
+			surplus += fmt.Sprintf("%s is heard (%.0f dB, others %.0f); ", who.name, levels[i], loudest)
+		}
+	}
+	return missing, surplus
+}
+
+// hear waits until just the tones of those people are heard, and sees for a
+// while that nobody else's are.
+func hear(t *testing.T, those []identity, listen func([]float64) []float64) {
+	t.Helper()
+	until(t, patience, func() string {
+		missing, surplus := ofTones(those, listen)
+		return missing + surplus
+	})
+	always(t, time.Second, func() string {
+		_, surplus := ofTones(those, listen)
+		return surplus
+	})
 }
 
 func (j *joined) levels(t *testing.T) func([]float64) []float64 {
@@ -171,18 +181,6 @@ func (j *joined) levels(t *testing.T) func([]float64) []float64 {
 		t.Helper()
 		return eval[[]float64](t, j.browserPage, "e2e.levels", frequencies)
 	}
-}
-
-// hears waits until somebody hears just those others, and sees that it stays so.
-func (j *joined) hears(t *testing.T, others ...identity) {
-	t.Helper()
-	until(t, patience, func() string { return ofTones(others, j.levels(t)) })
-	always(t, time.Second, func() string {
-		if wrong := ofTones(others, j.levels(t)); wrong != "" {
-			return j.name + ": " + wrong
-		}
-		return ""
-	})
 }
 
 // sees waits until somebody sees everybody in their tiles.

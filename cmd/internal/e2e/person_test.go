@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image/color"
@@ -130,7 +131,7 @@ func (p *person) send(t *testing.T, who identity) {
 	p.sending.Go(func() {
 		defer encoder.Close()
 		beat(ctx, func(n int) {
-			packet, err := encoder.Encode(nil, tone(who.tone, n), false)
+			packet, err := encoder.Encode(make([]byte, 0, opus.MaxPacketBytes), tone(who.tone, n), false)
 			if err == nil {
 				err = p.SendAudio(packet, pcm.Samples, toneLevel)
 			}
@@ -189,5 +190,5 @@ func flatFrame(t *testing.T, c colour) []byte {
 	if err != nil || !key {
 		t.Fatalf("encode a flat picture: key frame %v, %v", key, err)
 	}
-	return frame
+	return bytes.Clone(frame) // the library's memory is gone with the encoder
 }

@@ -32,7 +32,7 @@ func TestRoom(t *testing.T) {
 		others := without([]identity{red, green, blue}, i)
 		j.receivesOneOfEach(t, 640, 360)
 		j.sees(t, s, red, green, blue)
-		j.hears(t, others...)
+		hear(t, others, j.levels(t))
 	}
 
 	publisher := s.enter(t, room, "whip", yellow.name)
@@ -48,7 +48,7 @@ func TestRoom(t *testing.T) {
 
 	t.Run("a watcher gets everybody", func(t *testing.T) {
 		until(t, patience, func() string { return ofTiles(t, s, room, everybody, viewer.colours) })
-		until(t, patience, func() string { return ofTones(everybody, viewer.levels) })
+		hear(t, everybody, viewer.levels)
 		if audio, video := viewer.Tracks(); audio != 1 || video != 1 {
 			t.Errorf("%d tracks of sound, %d of pictures", audio, video)
 		}
@@ -63,7 +63,7 @@ func TestRoom(t *testing.T) {
 					others = append(others, who)
 				}
 			}
-			j.hears(t, others...)
+			hear(t, others, j.levels(t))
 			if failures := eval[[]string](t, j.browserPage, "e2e.failures"); len(failures) > 0 {
 				t.Error(failures)
 			}
@@ -79,8 +79,8 @@ func TestRoom(t *testing.T) {
 	t.Run("the recording is whole", func(t *testing.T) {
 		file := recording.download(t)
 		checkFile(t, file, 640, 360, recording.shortest, recording.longest)
-		if wrong := ofTones(everybody, soundOf(t, file)); wrong != "" {
-			t.Errorf("in the recording %s", wrong)
+		if missing, surplus := ofTones(everybody, soundOf(t, file)); missing+surplus != "" {
+			t.Errorf("in the recording %s%s", missing, surplus)
 		}
 	})
 
@@ -123,7 +123,7 @@ func oneDies(t *testing.T, s *server, dead *joined, viewer *person, others []*jo
 		}
 		return ofTiles(t, s, dead.room, rest, viewer.colours)
 	})
-	until(t, patience, func() string { return ofTones(rest, viewer.levels) })
+	hear(t, rest, viewer.levels)
 	for _, j := range others {
 		j.sees(t, s, rest...)
 	}

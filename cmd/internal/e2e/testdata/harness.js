@@ -2,7 +2,7 @@
 // tone of the page's own, looks at the one picture and listens to the one sound
 // that come back.
 globalThis.e2e = {
-  /** One RTCPeerConnection and what it received, as told by events. */
+  /** How many tracks were received. */
   tracks: { audio: 0, video: 0 },
   failures: [],
 
@@ -32,16 +32,26 @@ globalThis.e2e = {
     return out.stream.getAudioTracks()[0];
   },
 
-  /** Joins; without a tone it only watches. */
-  async join({ room, name, colour, tone }) {
+  /**
+   * Joins. Where a browser without a sound card runs no AudioContext, the tone
+   * is that of its fake microphone.
+   */
+  async join({ room, name, colour, tone, fake }) {
     const { Room } = await import('/tutti.js');
-    this.audio = new AudioContext({ sampleRate: 48000 });
-    await this.audio.resume();
+    let voice;
+    if (fake) {
+      const constraints = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
+      voice = stream.getAudioTracks()[0];
+    } else {
+      this.audio = new AudioContext({ sampleRate: 48000 });
+      await this.audio.resume();
+      voice = this.tone(tone);
+    }
     this.room = new Room({ room, name });
     this.room.addEventListener('error', ({ detail }) => this.failures.push(String(detail.error)));
     this.room.addEventListener('media', ({ detail }) => this.receive(detail.stream));
-    if (tone === undefined) await this.room.watch();
-    else await this.room.join({ stream: new MediaStream([this.picture(colour), this.tone(tone)]) });
+    await this.room.join({ stream: new MediaStream([this.picture(colour), voice]) });
     return this.room.participant;
   },
 
@@ -53,6 +63,7 @@ globalThis.e2e = {
     this.video = document.createElement('video');
     Object.assign(this.video, { muted: true, autoplay: true, playsInline: true, srcObject: stream });
     document.body.prepend(this.video);
+    if (!this.audio) return;
     this.ear = new AnalyserNode(this.audio, { fftSize: 16384, smoothingTimeConstant: 0 });
     this.audio.createMediaStreamSource(stream).connect(this.ear);
   },
@@ -68,12 +79,38 @@ globalThis.e2e = {
 
   /** The levels of frequencies in the last third of a second, in dBFS. */
   levels(frequencies) {
+    return this.audio ? this.analysed(frequencies) : this.recorded(frequencies);
+  },
+
+  analysed(frequencies) {
     const bins = new Float32Array(this.ear.frequencyBinCount);
     this.ear.getFloatFrequencyData(bins);
     const width = this.audio.sampleRate / this.ear.fftSize;
     return frequencies.map((hz) => {
       const near = bins.slice(Math.floor(hz / width) - 1, Math.ceil(hz / width) + 2);
       return Math.max(-200, ...near);
+    });
+  },
+
+  async recorded(frequencies) {
+    const recorder = new MediaRecorder(new MediaStream(this.stream.getAudioTracks()), { audioBitsPerSecond: 128000 });
+    const chunks = [];
+    recorder.ondataavailable = ({ data }) => chunks.push(data);
+    recorder.start();
+    await new Promise((wake) => { setTimeout(wake, 800); });
+    await new Promise((wake) => { recorder.onstop = wake; recorder.stop(); });
+    const context = new OfflineAudioContext(1, 48000, 48000);
+    const buffer = await context.decodeAudioData(await new Blob(chunks).arrayBuffer());
+    const sound = buffer.getChannelData(0).slice(-16384);
+    return frequencies.map((hz) => {
+      let [re, im] = [0, 0];
+      sound.forEach((x, i) => { // with Hann's window
+        const v = x * (0.5 - 0.5 * Math.cos((2 * Math.PI * i) / sound.length));
+        const phase = (2 * Math.PI * hz * i) / 48000;
+        re += v * Math.cos(phase);
+        im += v * Math.sin(phase);
+      });
+      return Math.max(-200, 20 * Math.log10((4 * Math.hypot(re, im)) / sound.length));
     });
   },
 
