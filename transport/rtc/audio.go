@@ -103,7 +103,6 @@ func (a *audioIn) ReadAudio(now time.Time, dst *pcm.Block) mixer.Origin {
 		origin = max(origin, a.last)
 	}
 	if n == 0 && !a.sounding {
-		a.jump = true
 		return mixer.Silence
 	}
 	if n == 0 {

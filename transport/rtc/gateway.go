@@ -133,9 +133,8 @@ func (g *Gateway) admit(p *Peer) error {
 // forget gives the place back when everything of the peer is gone.
 func (g *Gateway) forget(p *Peer) {
 	g.mu.Lock()
-	if g.peers[p.key] == p {
-		delete(g.peers, p.key)
-	}
+	delete(g.peers, p.key)
 	g.mu.Unlock()
+	close(p.done)
 	g.work.Done()
 }

@@ -198,7 +198,6 @@ func (p *Peer) shutdown() {
 	}
 	p.work.Wait()
 	p.gateway.leaveFanout(p.key.room, p.fan)
-	close(p.done)
 	p.gateway.forget(p)
 }
 

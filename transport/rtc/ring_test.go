@@ -115,6 +115,11 @@ func TestFanoutCutsOnce(t *testing.T) {
 	if first[0][2] != 0xff || first[0][3] != 0xff || second[0][2] != 0x80 || second[0][3] != 0 {
 		t.Errorf("picture IDs %x, %x", first[0][2:4], second[0][2:4])
 	}
+	f.pictureID = 0x80
+	f.payloads(videoPacket(2, false, make([]byte, 10)))
+	if f.pictureID != 0x81 {
+		t.Errorf("after picture 128 comes %d", f.pictureID)
+	}
 	if n := testing.AllocsPerRun(100, func() { f.payloads(p) }); n != 0 {
 		t.Errorf("%v allocations for a packet that is cut already", n)
 	}

@@ -199,6 +199,9 @@ func TestSlowDecoderDropsToKeyFrame(t *testing.T) {
 		if _, _, mark := c.picture(); mark != 51 {
 			t.Errorf("after the gap comes mark %d", mark)
 		}
+		if n := c.dec.decoded.Load(); n != 1+frameQueue+1 {
+			t.Errorf("%d frames were decoded: one after the gap was no key frame", n)
+		}
 		c.end()
 	})
 }
