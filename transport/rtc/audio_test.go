@@ -35,7 +35,7 @@ func newVoice(t testing.TB) *voice {
 // say pushes a packet of so many milliseconds and that value; lose counts it
 // without pushing.
 func (v *voice) say(ms, value byte) {
-	p := &rtp.Packet{Header: rtp.Header{SequenceNumber: v.seq, Timestamp: v.ts}, Payload: []byte{ms, value}}
+	p := &rtp.Packet{Header: rtp.Header{SequenceNumber: v.seq, Timestamp: v.ts}, Payload: []byte{ms, value, 0, 0}} // up to 2 bytes would be DTX
 	v.lose(ms)
 	v.push(v.now, p, 0)
 }
@@ -234,7 +234,7 @@ func TestLevel(t *testing.T) {
 func TestVoiceAllocatesNothing(t *testing.T) {
 	v := newVoice(t)
 	v.run(50, 50)
-	p := &rtp.Packet{Header: rtp.Header{}, Payload: []byte{20, 50}}
+	p := &rtp.Packet{Header: rtp.Header{}, Payload: []byte{20, 50, 0, 0}}
 	say := func() {
 		p.SequenceNumber, p.Timestamp = v.seq, v.ts
 		v.lose(20)

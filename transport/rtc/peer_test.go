@@ -63,7 +63,7 @@ func TestMediaFlowsBothWays(t *testing.T) {
 		var pictures int
 		var block pcm.Block
 		for i := range 500 { // 10 s
-			if err := c.SendAudio([]byte{20, 50}, 960, -30); err != nil {
+			if err := c.SendAudio([]byte{20, 50, 0, 0}, 960, -30); err != nil {
 				t.Fatal(err)
 			}
 			if i%2 == 0 {

@@ -11,8 +11,8 @@ import (
 	"tutti/transport/transporttest"
 )
 
-// real opens a gateway on a real socket of the loopback interface.
-func real(t *testing.T, change func(*Config)) *Gateway {
+// realGateway opens a gateway on a real socket of the loopback interface.
+func realGateway(t *testing.T, change func(*Config)) *Gateway {
 	t.Helper()
 	cfg := Config{Listen: "127.0.0.1:0", Codecs: fakeCodecs(), Logger: testLogger()}
 	if change != nil {
@@ -50,7 +50,7 @@ func TestSockets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := real(t, tt.change)
+			g := realGateway(t, tt.change)
 			room := newFakeRoom()
 			c, err := transporttest.NewClient(transporttest.ClientConfig{Audio: sendRecv})
 			if err != nil {
@@ -127,7 +127,7 @@ func TestConfigRefused(t *testing.T) {
 
 // TestManySessionsLeaveNothing opens and ends sessions whose clients never come.
 func TestManySessionsLeaveNothing(t *testing.T) {
-	g := real(t, nil)
+	g := realGateway(t, nil)
 	room := newFakeRoom()
 	worst := time.Duration(0)
 	for range 20 {

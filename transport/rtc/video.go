@@ -235,27 +235,38 @@ func (v *videoIn) decode(c *frameCopy) {
 		}
 	}
 	if len(v.frames) > 0 { // a newer one waits: this is only for reference
-		v.settle(v.dec.Decode(c.data), nil, t)
+		v.settle(v.dec.Decode(c.data))
 		return
 	}
-	w, h, fit := unpackTile(t)
-	dst := v.pool.Get(w, h)
-	v.settle(v.dec.DecodeInto(c.data, dst, fit), dst, t)
+	v.settle(v.draw(t, func(dst *i420.Frame, fit i420.Fit) error { return v.dec.DecodeInto(c.data, dst, fit) }))
 }
 
-// settle draws the consequences of a decoder's answer; it takes dst over.
-func (v *videoIn) settle(err error, dst *i420.Frame, t uint64) {
+// draw has a picture of the tile's size filled and posts it.
+func (v *videoIn) draw(t uint64, fill func(*i420.Frame, i420.Fit) error) error {
+	w, h, fit := unpackTile(t)
+	dst := v.pool.Get(w, h)
+	posted := false
+	defer func() { // also where the decoder panics
+		if !posted {
+			dst.Release()
+		}
+	}()
+	if err := fill(dst, fit); err != nil {
+		return err
+	}
+	posted = true
+	v.drawn = t
+	v.post(dst)
+	return nil
+}
+
+// settle draws the consequences of a decoder's answer.
+func (v *videoIn) settle(err error) {
 	if err == nil || errors.Is(err, ErrNoPicture) {
 		v.keyed = true
-	} else {
-		v.refuse()
+		return
 	}
-	if err == nil && dst != nil {
-		v.drawn = t
-		v.post(dst)
-	} else if dst != nil {
-		dst.Release()
-	}
+	v.refuse()
 }
 
 // refuse counts a frame that was not decoded and asks for a new beginning.
@@ -272,12 +283,5 @@ func (v *videoIn) redraw() {
 	if t == 0 || t == v.drawn || v.dec == nil || !v.keyed {
 		return
 	}
-	w, h, fit := unpackTile(t)
-	dst := v.pool.Get(w, h)
-	if err := v.dec.Picture(dst, fit); err != nil {
-		dst.Release()
-		return
-	}
-	v.drawn = t
-	v.post(dst)
+	_ = v.draw(t, v.dec.Picture) // the next frame will do
 }

@@ -224,6 +224,14 @@ func (c *Client) SkipAudio(samples int) {
 	c.audio.ts += uint32(samples)
 }
 
+// DropAudio lets a packet of so many samples be lost on its way.
+func (c *Client) DropAudio(samples int) {
+	c.audio.mu.Lock()
+	defer c.audio.mu.Unlock()
+	c.audio.seq++
+	c.audio.ts += uint32(samples)
+}
+
 func (o *outgoing) send(payload []byte, ticks uint32, marker bool, mark func(*rtp.Packet, uint8) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
