@@ -200,7 +200,9 @@ func TestParticipantsAreListed(t *testing.T) {
 		if token = page.Next; token == "" {
 			break
 		}
-		h.do("DELETE", "/v1/rooms/r1/participants/"+seen[len(seen)-1], h.admin(), "").is(200)
+		if len(seen) == 2 { // who goes between pages shifts nothing
+			h.do("DELETE", "/v1/rooms/r1/participants/"+seen[0], h.admin(), "").is(200)
+		}
 	}
 	if !slices.Equal(seen, joined) {
 		t.Errorf("listed %v, joined %v", seen, joined)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,8 +43,17 @@ func (s *Server) roomEvents(c echo.Context) error {
 // formerly reports whether the room of the path has finished and its events
 // can still be read by the caller.
 func (s *Server) formerly(c echo.Context) bool {
-	_, finished := s.cfg.Events.Known(c.Param("room"))
-	return finished
+	room, grant := c.Param("room"), caller(c).grant
+	if _, finished := s.cfg.Events.Known(room); !finished {
+		return false
+	}
+	r := s.cfg.Events.Room(room, 0)
+	if r == nil {
+		return false
+	}
+	defer r.Close()
+	kept, _ := r.Poll()
+	return slices.ContainsFunc(kept, func(e *events.Entry) bool { return seesTenant(grant, e.Event.Tenant) })
 }
 
 // allEvents answers GET /v1/events: those of all rooms that the caller sees.

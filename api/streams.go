@@ -18,11 +18,9 @@ type pieceWriter struct {
 	wrote   bool
 }
 
-// pieces answers the writer of a long response, and lifts the limit on how long
-// the request may take. A server that knows no deadlines, as in a test, has none.
+// pieces answers the writer of a long response. A server that knows no deadlines, as in a test, has none.
 func (s *Server) pieces(c echo.Context) *pieceWriter {
 	w := &pieceWriter{Response: c.Response(), control: http.NewResponseController(c.Response().Writer), timeout: s.cfg.WriteTimeout}
-	_ = w.control.SetReadDeadline(time.Time{})
 	w.arm()
 	return w
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image/jpeg"
 	"image/png"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -202,6 +201,28 @@ func TestAllEvents(t *testing.T) {
 		<-doneAll
 		<-doneOne
 		<-doneTen
+	})
+}
+
+// TestEventsOfAFormerRoomAreItsTenants holds that whoever makes a room under
+// an identifier that was another's reads nothing of what happened before.
+func TestEventsOfAFormerRoomAreItsTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, nil)
+		t1, t2 := h.token(auth.Admin, "*", tenant("t1")), h.token(auth.Admin, "*", tenant("t2"))
+		h.json("PUT", "/v1/rooms/r1", t1, "{}").is(201)
+		h.do("DELETE", "/v1/rooms/r1", t1, "").is(200)
+		h.do("GET", "/v1/rooms/r1/events", t2, "").problem(404, "room_not_found", "")
+		if got := seen(string(h.do("GET", "/v1/rooms/r1/events", t1, "").is(200).body)); len(got) != 2 {
+			t.Errorf("its own tenant reads %v", got)
+		}
+		h.json("PUT", "/v1/rooms/r1", t2, "{}").is(201)
+		h.do("GET", "/v1/rooms/r1/events", t1, "").problem(404, "room_not_found", "")
+		s, cancel, done := h.open("/v1/rooms/r1/events", t2)
+		synctest.Wait()
+		wantEvents(t, s, "3 room_started")
+		cancel()
+		<-done
 	})
 }
 
@@ -402,5 +423,4 @@ func TestStreamsOutliveTheTimeouts(t *testing.T) {
 	if beats < 5 {
 		t.Errorf("%d heartbeats", beats)
 	}
-	_, _ = io.WriteString(c, "")
 }
