@@ -159,7 +159,7 @@ func shown(i record.Info, err error) (api.Recording, error) {
 		return api.Recording{}, err
 	}
 	r := api.Recording{
-		ID: i.ID, Room: i.Room, State: string(i.State), Format: i.Format, Rendition: i.Rendition, AudioOnly: i.AudioOnly,
+		ID: i.ID, Room: i.Room, Tenant: i.Tenant, State: string(i.State), Format: i.Format, Rendition: i.Rendition, AudioOnly: i.AudioOnly,
 		StartedAt: i.StartedAt, EndedAt: i.EndedAt, Bytes: i.Bytes, DurationS: i.DurationS, Error: i.Error,
 		Files: make([]api.RecordingFile, len(i.Files)), Gaps: make([]api.RecordingGap, len(i.Gaps)),
 	}

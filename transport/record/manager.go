@@ -305,7 +305,7 @@ func (m *Manager) tell(t mixer.EventType, i Info) {
 		return
 	}
 	m.cfg.OnEvent(mixer.Event{
-		Type: t, Room: i.Room, Time: time.Now(), Reason: i.Error,
+		Type: t, Room: i.Room, Tenant: i.Tenant, Time: time.Now(), Reason: i.Error,
 		Recording: &mixer.RecordingRef{ID: i.ID, State: string(i.State)},
 	})
 }

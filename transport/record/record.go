@@ -98,6 +98,7 @@ type Gap struct {
 type Info struct {
 	ID        string     `json:"id"`
 	Room      string     `json:"room"`
+	Tenant    string     `json:"tenant,omitempty"` // the room's when it was started
 	State     State      `json:"state"`
 	Format    string     `json:"format"`
 	Rendition string     `json:"rendition"`

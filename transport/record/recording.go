@@ -48,6 +48,7 @@ type recording struct {
 
 func newRecording(m *Manager, rm room, o Options, stereo bool) *recording {
 	id := newID(time.Now())
+	settings, _ := rm.Settings()
 	r := &recording{
 		m: m, dir: path.Join(rm.ID(), id), room: rm,
 		queue:    webm.NewQueue(m.cfg.QueueBytes, !o.AudioOnly, webm.DropVideo),
@@ -56,7 +57,7 @@ func newRecording(m *Manager, rm room, o Options, stereo bool) *recording {
 		first:    make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		line: webm.NewTimeline(!o.AudioOnly, 0),
 		info: Info{
-			ID: id, Room: rm.ID(), State: Starting, Format: o.Format, Rendition: o.Rendition,
+			ID: id, Room: rm.ID(), Tenant: settings.Tenant, State: Starting, Format: o.Format, Rendition: o.Rendition,
 			AudioOnly: o.AudioOnly, Files: []File{}, Gaps: []Gap{},
 		},
 	}
