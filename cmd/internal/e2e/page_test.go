@@ -59,7 +59,7 @@ var (
 	blue    = identity{"Blau", colour{40, 60, 200}, 1237}
 	yellow  = identity{"Gelb", colour{210, 190, 40}, 1777}
 	magenta = identity{"Fuchs", colour{190, 40, 190}, 2383}
-	pageUI  = identity{"Ada", colour{20, 240, 20}, 3001} // Chromium's fake camera is green
+	pageUI  = identity{"Ada", colour{76, 255, 28}, 3001} // of Chromium's fake camera
 	people  = []identity{red, green, blue, yellow, magenta, pageUI}
 )
 

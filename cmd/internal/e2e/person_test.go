@@ -130,7 +130,7 @@ func (p *person) send(t *testing.T, who identity) {
 	p.stop = cancel
 	p.sending.Go(func() {
 		defer encoder.Close()
-		beat(ctx, func(n int) {
+		beat(ctx, func(n int, _ time.Duration) {
 			packet, err := encoder.Encode(make([]byte, 0, opus.MaxPacketBytes), tone(who.tone, n), false)
 			if err == nil {
 				err = p.SendAudio(packet, pcm.Samples, toneLevel)
@@ -146,15 +146,16 @@ func (p *person) send(t *testing.T, who identity) {
 	})
 }
 
-// beat calls do for each block of 20 ms when it is due, and makes up for what
-// is late.
-func beat(ctx context.Context, do func(n int)) {
+// beat calls do for each block of 20 ms when it is due, or as much later as it
+// is told, and makes up for that.
+func beat(ctx context.Context, do func(n int, late time.Duration)) {
 	begin := time.Now()
 	for n := 0; ; n++ {
-		timer := time.NewTimer(time.Until(begin.Add(time.Duration(n) * pcm.Duration)))
+		due := begin.Add(time.Duration(n) * pcm.Duration)
+		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-timer.C:
-			do(n)
+			do(n, time.Since(due))
 		case <-ctx.Done():
 			timer.Stop()
 			return

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"sort"
 	"sync"
 	"testing"
 	"time"
@@ -17,22 +18,21 @@ import (
 
 // receiver decodes what comes and checks its times.
 type receiver struct {
-	mu      sync.Mutex
-	closed  bool
-	audio   *opus.Decoder
-	video   *vpx.Decoder
-	picture *i420.Frame // the last one; nil before the first
-	block   []float32
-	sound   []float32     // all that was heard, at 48 kHz; what was lost is left out
-	packets []*rtp.Packet // all of the sound, where they are kept
-	keep    bool          // whether they are
-	last    rtp.Header    // of the sound
-	heard   int           // packets of sound
-	lost    int           // of them
-	frameTS uint32        // of the last picture
-	frames  int           // pictures
-	longest time.Duration // between two pictures, by their timestamps
-	faults  []string      // what should never be
+	mu       sync.Mutex
+	closed   bool
+	audio    *opus.Decoder
+	video    *vpx.Decoder
+	picture  *i420.Frame // the last one; nil before the first
+	block    []float32
+	sound    []float32     // all that was heard, at 48 kHz; what was lost is left out
+	arrivals []time.Time   // of the blocks of sound
+	last     rtp.Header    // of the sound
+	heard    int           // packets of sound
+	lost     int           // of them
+	frameTS  uint32        // of the last picture
+	frames   int           // pictures
+	longest  time.Duration // between two pictures, by their timestamps
+	faults   []string      // what should never be
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -65,7 +65,7 @@ func (r *receiver) fault(format string, args ...any) {
 
 // onAudio takes a packet of sound. The server's timeline may have no hole: each
 // packet begins where the one before it ended.
-func (r *receiver) onAudio(_ time.Time, p *rtp.Packet) {
+func (r *receiver) onAudio(at time.Time, p *rtp.Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -85,15 +85,12 @@ func (r *receiver) onAudio(_ time.Time, p *rtp.Packet) {
 	}
 	r.heard++
 	r.last = p.Header
-	if r.keep {
-		r.packets = append(r.packets, p.Clone())
-	}
 	n, err := r.audio.Decode(p.Payload, r.block)
 	if err != nil {
 		r.fault("sound: decode: %v", err)
 		return
 	}
-	r.sound = append(r.sound, r.block[:n]...)
+	r.sound, r.arrivals = append(r.sound, r.block[:n]...), append(r.arrivals, at)
 }
 
 // onFrame takes a picture.
@@ -170,4 +167,12 @@ func (r *receiver) levels(frequencies []float64) []float64 {
 		found[i] = mixertest.Goertzel(sound, hz)
 	}
 	return found
+}
+
+// between answers which of the sound came between two times. The caller holds
+// the lock, and every packet had a block.
+func (r *receiver) between(from, to time.Time) span {
+	first := sort.Search(len(r.arrivals), func(i int) bool { return !r.arrivals[i].Before(from) })
+	last := sort.Search(len(r.arrivals), func(i int) bool { return !r.arrivals[i].Before(to) })
+	return span{first * pcm.Samples, last * pcm.Samples}
 }
