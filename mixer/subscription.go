@@ -78,6 +78,12 @@ func (r *Room) Subscribe(cfg SubscribeConfig) (*Subscription, error) {
 // RequestKeyFrame asks for a key frame; requests of many are coalesced.
 func (s *Subscription) RequestKeyFrame() { s.wantKey.Store(true) }
 
+// Rendition answers the name of the rendition that the sink is given.
+func (s *Subscription) Rendition() string {
+	settings, _ := s.room.Settings()
+	return settings.Renditions[0].Name // there is one
+}
+
 // Close detaches the sink. When it returns, no Write is under way or to come.
 func (s *Subscription) Close() {
 	r := s.room

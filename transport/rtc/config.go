@@ -126,8 +126,10 @@ func (c Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.JoinTimeout, 15 * time.Second}, {&c.GatherTimeout, 5 * time.Second},
-		{&c.DisconnectedTimeout, 3 * time.Second}, {&c.FailedTimeout, 5 * time.Second},
+		{&c.JoinTimeout, 15 * time.Second},
+		{&c.GatherTimeout, 5 * time.Second},
+		{&c.DisconnectedTimeout, 3 * time.Second},
+		{&c.FailedTimeout, 5 * time.Second},
 		{&c.KeepAlive, time.Second},
 	}
 	for _, d := range times {

@@ -102,8 +102,9 @@ type fakeSub struct {
 	closed    atomic.Bool
 }
 
-func (s *fakeSub) RequestKeyFrame() { s.keyFrames.Add(1) }
-func (s *fakeSub) Close()           { s.closed.Store(true) }
+func (s *fakeSub) RequestKeyFrame()  { s.keyFrames.Add(1) }
+func (s *fakeSub) Rendition() string { return "hd" }
+func (s *fakeSub) Close()            { s.closed.Store(true) }
 
 // countingDecoder decodes a packet to as many samples as its first byte has
 // milliseconds, each of the value of the second byte over 100; it records calls.

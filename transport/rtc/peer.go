@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"tutti/codec"
 	"tutti/mixer"
 )
 
@@ -302,6 +303,14 @@ func (p *Peer) linkStats() mixer.LinkStats {
 	now := time.Now()
 	s := mixer.LinkStats{
 		SentBPS: 8 * p.sent.perSecond(now), ReceivedBPS: 8 * p.received.perSecond(now), RTT: time.Duration(p.rtt.Load()),
+	}
+	if p.outVideo != nil && p.outVideo.packets.Load() > 0 {
+		p.mu.Lock()
+		sub := p.sub
+		p.mu.Unlock()
+		if sub != nil {
+			s.Rendition, s.Codec = sub.Rendition(), codec.VP8
+		}
 	}
 	if p.audio != nil {
 		b := p.audio.buf.Stats()

@@ -118,6 +118,9 @@ func TestMediaFlowsBothWays(t *testing.T) {
 		if stats.SentBPS < 500_000 || stats.ReceivedBPS < 10_000 || stats.RTT < 15*time.Millisecond || stats.RTT > 60*time.Millisecond {
 			t.Errorf("the link is %+v", stats)
 		}
+		if stats.Rendition != "hd" || stats.Codec != "vp8" {
+			t.Errorf("receiving %q in %q", stats.Rendition, stats.Codec)
+		}
 		if stats.PacketsReceived < 450 || stats.PacketsLost == 0 || stats.JitterMS < 0 {
 			t.Errorf("the link is %+v", stats)
 		}

@@ -23,6 +23,7 @@ type seat interface {
 // subscription is what a peer needs of a mixer.Subscription.
 type subscription interface {
 	RequestKeyFrame()
+	Rendition() string
 	Close()
 }
 
