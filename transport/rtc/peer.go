@@ -304,13 +304,11 @@ func (p *Peer) linkStats() mixer.LinkStats {
 	s := mixer.LinkStats{
 		SentBPS: 8 * p.sent.perSecond(now), ReceivedBPS: 8 * p.received.perSecond(now), RTT: time.Duration(p.rtt.Load()),
 	}
-	if p.outVideo != nil && p.outVideo.packets.Load() > 0 {
-		p.mu.Lock()
-		sub := p.sub
-		p.mu.Unlock()
-		if sub != nil {
-			s.Rendition, s.Codec = sub.Rendition(), codec.VP8
-		}
+	p.mu.Lock()
+	video, sub := p.outVideo, p.sub
+	p.mu.Unlock()
+	if video != nil && video.packets.Load() > 0 && sub != nil {
+		s.Rendition, s.Codec = sub.Rendition(), codec.VP8
 	}
 	if p.audio != nil {
 		b := p.audio.buf.Stats()

@@ -51,17 +51,22 @@ func (p *Peer) adopt(pc *webrtc.PeerConnection) bool {
 // addTracks prepares one transceiver for each m-section, in their order, so that
 // pion matches them one to one.
 func (p *Peer) addTracks(pc *webrtc.PeerConnection) error {
+	var audio, video *outTrack
 	for i := range p.offer.desc.MediaDescriptions {
 		var err error
 		if s := p.offer.audio; s.offered() && s.index == i {
-			p.outAudio, err = addTrack(pc, s, codec.Audio)
+			audio, err = addTrack(pc, s, codec.Audio)
 		} else {
-			p.outVideo, err = addTrack(pc, p.offer.video, codec.Video)
+			video, err = addTrack(pc, p.offer.video, codec.Video)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	// The seat is taken already: whoever lists participants may look.
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outAudio, p.outVideo = audio, video
 	return nil
 }
 
