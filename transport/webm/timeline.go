@@ -30,6 +30,7 @@ type Timeline struct {
 	last    [2]time.Duration // newest PTS by kind
 	seen    [2]bool
 	base    time.Duration // PTS that is 0 on the clock
+	from    time.Duration // PTS of the key frame that it began with, or went on with
 	end     time.Duration // end of the last packet that was handed out, on the clock
 	begun   bool
 }
@@ -47,7 +48,9 @@ func NewTimeline(video bool, window time.Duration) *Timeline {
 // that was, else 0.
 func (t *Timeline) Push(p *codec.Packet) (cut time.Duration) {
 	if !t.joining {
-		t.insert(p)
+		if p.PTS >= t.from { // sound may be made later than a picture after it
+			t.insert(p)
+		}
 		return 0
 	}
 	if t.video && p.Kind == codec.Audio {
@@ -69,7 +72,7 @@ func (t *Timeline) join(p *codec.Packet) (cut time.Duration) {
 	if t.begun {
 		cut = max(0, base-t.base)
 	}
-	t.base, t.begun, t.joining, t.drain = base, true, false, false
+	t.base, t.from, t.begun, t.joining, t.drain = base, p.PTS, true, false, false
 	t.seen = [2]bool{}
 	t.insert(p)
 	for _, a := range t.held {

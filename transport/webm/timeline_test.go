@@ -65,6 +65,19 @@ func TestTimelineBeginsWithAKeyFrame(t *testing.T) {
 	want(t, pull(l), "a20", "v40", "a40")
 }
 
+// An audio loop that is late makes the sound of a time after the key frame that
+// lies behind it: it lies before the beginning, and is dropped.
+func TestTimelineBeginsWithAKeyFrameThatIsAheadOfTheSound(t *testing.T) {
+	l := webm.NewTimeline(true, 0)
+	l.Push(picture(1040, true))
+	for _, at := range []int{1000, 1020, 1040, 1060} {
+		l.Push(sound(at))
+	}
+	l.Push(picture(1080, false))
+	l.Push(sound(1080))
+	want(t, pull(l), "v0", "a0", "a20", "v40", "a40")
+}
+
 func TestTimelineDoesNotWaitForever(t *testing.T) {
 	l := webm.NewTimeline(true, 100*ms)
 	l.Push(picture(0, true))
