@@ -29,6 +29,7 @@ type receiver struct {
 	last     rtp.Header    // of the sound
 	heard    int           // packets of sound
 	lost     int           // of them
+	jumped   int           // blocks that the timeline of the sound jumped over
 	frameTS  uint32        // of the last picture
 	frames   int           // pictures
 	longest  time.Duration // between two pictures, by their timestamps
@@ -63,8 +64,8 @@ func (r *receiver) fault(format string, args ...any) {
 	}
 }
 
-// onAudio takes a packet of sound. The server's timeline may have no hole: each
-// packet begins where the one before it ended.
+// onAudio takes a packet of sound. Each begins where the one before it ended; a
+// server that was out of breath may jump over whole blocks, which it counts.
 func (r *receiver) onAudio(at time.Time, p *rtp.Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,8 +79,10 @@ func (r *receiver) onAudio(at time.Time, p *rtp.Packet) {
 			return
 		}
 		if due := r.last.Timestamp + uint32(steps)*pcm.Samples; p.Timestamp != due {
-			r.fault("sound: at packet %d (%v) the timeline jumps by %d samples",
-				r.heard, time.Duration(r.heard)*pcm.Duration, int32(p.Timestamp-due))
+			r.jumped += int(int32(p.Timestamp-due)) / pcm.Samples
+			if int32(p.Timestamp-due) < 0 || (p.Timestamp-due)%pcm.Samples != 0 {
+				r.fault("sound: at packet %d the timeline jumps by %d samples", r.heard, int32(p.Timestamp-due))
+			}
 		}
 		r.lost += int(steps) - 1
 	}
@@ -121,11 +124,25 @@ func (r *receiver) onFrame(_ time.Time, timestamp uint32, frame []byte) {
 	}
 }
 
-// wrong answers what should not have been.
-func (r *receiver) wrong() []string {
+// wrong answers what should not have been: faults, and more blocks jumped over
+// than the server counts.
+func (r *receiver) wrong(t *testing.T, s *server) []string {
+	t.Helper()
+	counted := s.metric(t, "tutti_audio_blocks_skipped_total")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]string(nil), r.faults...)
+	wrong := append([]string(nil), r.faults...)
+	if float64(r.jumped) > counted {
+		wrong = append(wrong, fmt.Sprintf("sound: the timeline jumps over %d blocks, of which the server counts %.0f", r.jumped, counted))
+	}
+	return wrong
+}
+
+// longestPause answers the longest time between two pictures by their timestamps.
+func (r *receiver) longestPause() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.longest
 }
 
 // counts answers how many packets of sound and how many pictures came.

@@ -77,7 +77,8 @@ func (r *recording) download(t *testing.T) string {
 	t.Helper()
 	files := r.get(t).Files
 	if len(files) != 1 {
-		t.Fatalf("the recording has the files %v", files)
+		text, _ := r.s.call(http.MethodGet, r.path, nil)
+		t.Fatalf("the recording has %d files: %s", len(files), text)
 	}
 	body, err := r.s.call(http.MethodGet, r.path+"/files/"+files[0].Name, nil)
 	if err != nil {

@@ -115,7 +115,7 @@ func without(list []identity, i int) []identity {
 // and the tile goes.
 func oneDies(t *testing.T, s *server, dead *joined, viewer *person, others []*joined, rest []identity) {
 	before, pictures := viewer.counts()
-	faults := len(viewer.wrong())
+	faults := len(viewer.wrong(t, s))
 	go func() { _, _ = chromedp.Call(dead.browserPage.(*tab).ctx, page.Crash, cdp.Empty{}) }() // nobody is left to answer
 	until(t, patience, func() string {
 		if _, ok := s.participants(t, dead.room)[dead.name]; ok {
@@ -128,14 +128,14 @@ func oneDies(t *testing.T, s *server, dead *joined, viewer *person, others []*jo
 		j.sees(t, s, rest...)
 	}
 	after, picturesAfter := viewer.counts()
-	if wrong := viewer.wrong(); len(wrong) > faults {
+	if wrong := viewer.wrong(t, s); len(wrong) > faults {
 		t.Errorf("a death disturbs others: %s", strings.Join(wrong, "\n"))
 	}
 	if after == before || picturesAfter == pictures {
 		t.Error("a death ends the sound or the picture")
 	}
-	if viewer.longest > 2*time.Second {
-		t.Errorf("between two pictures there are %v", viewer.longest)
+	if pause := viewer.longestPause(); pause > 2*time.Second {
+		t.Errorf("between two pictures there are %v", pause)
 	}
 	for _, event := range s.events(t, dead.room) {
 		if event.Type == "participant_left" && event.Participant.ID == dead.id {

@@ -45,7 +45,7 @@ func TestToneForAMinute(t *testing.T) {
 	p.hangUp()
 	ticks := s.metric(t, "tutti_audio_blocks_late_total")
 
-	if wrong := listener.wrong(); len(wrong) > 0 || listener.lost > 0 {
+	if wrong := listener.wrong(t, s); len(wrong) > 0 || listener.lost > 0 {
 		t.Errorf("%d packets were lost, %v", listener.lost, wrong)
 	}
 	listener.mu.Lock()

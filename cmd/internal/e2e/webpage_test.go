@@ -24,7 +24,8 @@ func TestWebPage(t *testing.T) {
 	p.shoot(t, "lobby-phone", 390, 844, true)
 
 	wide := chromedp.EmulateViewport(1280, 800)
-	p.do(t, wide, chromedp.SendKeys("#name", name), chromedp.Click("#join"))
+	p.do(t, wide, chromedp.SendKeys("#name", name))
+	p.click(t, "#join")
 	p.plays(t, 1280, 720)
 	until(t, patience, func() string { return p.is(t, "document.querySelectorAll('#people-list li').length === 5") })
 	until(t, patience, func() string { return p.is(t, "/Mbit|kbit/.test(document.querySelector('#facts-short').textContent)") })
@@ -36,7 +37,7 @@ func TestWebPage(t *testing.T) {
 	me := func() participant { return s.participants(t, room)[name] }
 	t.Run("mute", func(t *testing.T) {
 		for _, muted := range []bool{true, false} {
-			p.do(t, chromedp.Click("#key-mic"))
+			p.click(t, "#key-mic")
 			until(t, patience, func() string { return wrongIf(me().Audio.Muted != muted, "muted is %v", !muted) })
 			until(t, patience, func() string {
 				return p.is(t, fmt.Sprintf("document.querySelector('#key-mic').ariaPressed === '%v'", muted))
@@ -45,14 +46,14 @@ func TestWebPage(t *testing.T) {
 	})
 	t.Run("camera", func(t *testing.T) {
 		for _, muted := range []bool{true, false} {
-			p.do(t, chromedp.Click("#key-camera"))
+			p.click(t, "#key-camera")
 			until(t, patience, func() string { return wrongIf(me().Video.Muted != muted, "muted is %v", !muted) })
 		}
 	})
 	t.Run("layout", func(t *testing.T) {
-		p.do(t, chromedp.Click("#key-layout"), chromedp.WaitVisible("#layout-menu"))
+		p.click(t, "#key-layout")
 		p.shoot(t, "layout-menu", 1280, 800, false)
-		p.do(t, chromedp.Click("[data-layout=speaker]"))
+		p.click(t, "[data-layout=speaker]")
 		until(t, patience, func() string {
 			l := ask[struct{ Name string }](t, s, http.MethodGet, "/v1/rooms/"+room+"/layout", nil)
 			return wrongIf(l.Name != "speaker", "the layout is %s", l.Name)
@@ -87,7 +88,8 @@ func TestWebPage(t *testing.T) {
 		})
 	})
 	t.Run("leave", func(t *testing.T) {
-		p.do(t, chromedp.Click("#key-leave"), chromedp.WaitVisible("#lobby"))
+		p.click(t, "#key-leave")
+		p.do(t, chromedp.WaitVisible("#lobby"))
 		until(t, patience, func() string { return wrongIf(me().ID != "", "%s is still there", name) })
 	})
 }
@@ -108,17 +110,18 @@ func recordByPage(t *testing.T, s *server, p *tab, room string) {
 		}
 		return l.Recordings[0]
 	}
-	p.do(t, chromedp.Click("#key-record"), chromedp.WaitVisible("#rec-badge"))
+	p.click(t, "#key-record")
+	p.do(t, chromedp.WaitVisible("#rec-badge"))
 	until(t, patience, func() string {
 		r := newest()
 		return wrongIf(r.State != "active" || r.Duration < 2, "the recording is %s, %.1f s long", r.State, r.Duration)
 	})
 	p.shoot(t, "room-recording", 1280, 800, false)
-	p.do(t, chromedp.Click("#key-record"))
+	p.click(t, "#key-record")
 	until(t, patience, func() string { r := newest(); return wrongIf(r.State != "complete", "the recording is %s", r.State) })
 	p.do(t, chromedp.WaitVisible("#recordings-list button"))
 	p.shoot(t, "room-recorded", 1280, 800, false)
-	p.do(t, chromedp.Click("#recordings-list button"))
+	p.click(t, "#recordings-list button")
 	var file string
 	until(t, patience, func() string {
 		found, err := filepath.Glob(filepath.Join(folder, "*.webm"))
@@ -161,6 +164,15 @@ func wrongIf(wrong bool, format string, args ...any) string {
 func (p *tab) is(t *testing.T, condition string) string {
 	t.Helper()
 	return wrongIf(!eval[bool](t, p, condition), "not %s", condition)
+}
+
+// click clicks where an element is once it stands still.
+func (p *tab) click(t *testing.T, selector string) {
+	t.Helper()
+	p.do(t, chromedp.WaitVisible(selector))
+	eval[any](t, p, `Promise.allSettled(document.getAnimations()
+		.filter((a) => a.effect.getComputedTiming().iterations !== Infinity).map((a) => a.finished)).then(() => null)`)
+	p.do(t, chromedp.Click(selector))
 }
 
 // plays waits until the page shows a moving picture of that size.
