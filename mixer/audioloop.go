@@ -245,10 +245,14 @@ func (c *audioCore) serve(sc *scene, pts time.Duration) {
 		}
 	}
 	for _, s := range sc.audioSubs {
-		m := c.mixFor(s)
-		if m.packet == nil {
+		if m := c.mixFor(s); m.packet == nil {
 			m.packet = c.encode(m, s, pts)
 		}
+	}
+	// Written at the end, all at once: a sink wakes its sender, and to wake them
+	// one by one between two encodes costs more than the encodes do.
+	for _, s := range sc.audioSubs {
+		m := c.mixFor(s)
 		s.source = m
 		if m.packet != nil {
 			s.writeAudio(m.packet)

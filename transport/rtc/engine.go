@@ -71,7 +71,7 @@ func registerMedia(m *webrtc.MediaEngine) error {
 // rate. Sender reports are our own (see report.go), since only they can lie on
 // the room's clock.
 func registerInterceptors(m *webrtc.MediaEngine, r *interceptor.Registry, logs logging.LoggerFactory) error {
-	ask, err := nack.NewGeneratorInterceptor(nack.WithGeneratorLoggerFactory(logs), nack.GeneratorInterval(30*time.Millisecond))
+	ask, err := nack.NewGeneratorInterceptor(nack.WithGeneratorLoggerFactory(logs), nack.GeneratorInterval(50*time.Millisecond))
 	if err != nil {
 		return err
 	}
