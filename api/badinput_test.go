@@ -235,8 +235,10 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 func TestUnknownPaths(t *testing.T) {
 	h := furnished(t)
 	for _, m := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
-		for _, path := range []string{"/v1", "/v1/", "/v1/bogus", "/v1/rooms/", "/v1/rooms/r1/bogus", "/v1/rooms/r1/participants/p1/x",
-			"/v1/rooms/r1/recordings/rec0/files/a/b", "/v2/rooms", "/bogus", "/lib/b.js", "/../etc/passwd", "/lib/%2e%2e/index.html"} {
+		for _, path := range []string{
+			"/v1", "/v1/", "/v1/bogus", "/v1/rooms/", "/v1/rooms/r1/bogus", "/v1/rooms/r1/participants/p1/x",
+			"/v1/rooms/r1/recordings/rec0/files/a/b", "/v2/rooms", "/bogus", "/lib/b.js", "/../etc/passwd", "/lib/%2e%2e/index.html",
+		} {
 			h.do(m, path, h.admin(), "").problem(404, "not_found", "")
 		}
 	}

@@ -102,8 +102,10 @@ func refuse(code, format string, args ...any) *Problem {
 	if !ok {
 		code, k = "internal", problems["internal"]
 	}
-	return &Problem{Type: "urn:tutti:problem:" + code, Title: k.title, Status: k.status,
-		Detail: fmt.Sprintf(format, args...), Code: code}
+	return &Problem{
+		Type: "urn:tutti:problem:" + code, Title: k.title, Status: k.status,
+		Detail: fmt.Sprintf(format, args...), Code: code,
+	}
 }
 
 // blame answers a problem that one field is the cause of.

@@ -67,10 +67,12 @@ func newHarness(t testing.TB, change func(*Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Rooms: h.rooms, Gateway: h.gateway, Recordings: h.recordings, Live: h.live, Auth: verifier,
+	cfg := Config{
+		Rooms: h.rooms, Gateway: h.gateway, Recordings: h.recordings, Live: h.live, Auth: verifier,
 		Events: h.hub, Metrics: metrics.New(h.rooms, "test"), Version: "test", Node: "node-1",
 		Web: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>hello")}, "lib/a.js": {Data: []byte("export {}")}, "lib/index.html": {Data: []byte("in lib")}},
-		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -233,8 +235,10 @@ func conforms(t testing.TB, req *http.Request, a answer) {
 		return
 	}
 	in := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req,
-			Route: &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}},
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: req,
+			Route:   &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op},
+		},
 		Status: a.StatusCode, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
@@ -340,8 +344,10 @@ func (f *fakeRecordings) Start(_ context.Context, room *mixer.Room, o RecordingO
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, _ := room.Settings()
-	r := Recording{ID: fmt.Sprintf("rec%d", len(f.list)), Room: room.ID(), Tenant: s.Tenant, State: "active", Format: o.Format,
-		StartedAt: time.Now(), Files: []RecordingFile{{Name: "001.webm", Bytes: 10}}}
+	r := Recording{
+		ID: fmt.Sprintf("rec%d", len(f.list)), Room: room.ID(), Tenant: s.Tenant, State: "active", Format: o.Format,
+		StartedAt: time.Now(), Files: []RecordingFile{{Name: "001.webm", Bytes: 10}},
+	}
 	f.list = append(f.list, r)
 	return r, nil
 }

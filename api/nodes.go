@@ -21,8 +21,10 @@ type nodeResource struct {
 
 // self answers this node.
 func (s *Server) self() nodeResource {
-	n := nodeResource{ID: s.cfg.Node, Address: s.cfg.Address, Version: s.cfg.Version, Labels: map[string]string{}, State: "active",
-		Rooms: len(s.cfg.Rooms.List()), Participants: s.cfg.Rooms.Stats().Participants}
+	n := nodeResource{
+		ID: s.cfg.Node, Address: s.cfg.Address, Version: s.cfg.Version, Labels: map[string]string{}, State: "active",
+		Rooms: len(s.cfg.Rooms.List()), Participants: s.cfg.Rooms.Stats().Participants,
+	}
 	if s.cfg.Rooms.Draining() {
 		n.State = "draining"
 	}

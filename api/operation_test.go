@@ -128,8 +128,10 @@ func TestAnUnknownErrorIsInternal(t *testing.T) {
 			t.Errorf("%v: %+v", err, p)
 		}
 	}
-	for _, err := range []error{mixer.ErrRoomNotFound, mixer.ErrRoomExists, mixer.ErrRoomClosed, mixer.ErrRoomFull, mixer.ErrParticipantNotFound,
-		mixer.ErrParticipantExists, mixer.ErrDraining, mixer.ErrTooManyRooms, mixer.ErrVersion, &mixer.FieldError{}} {
+	for _, err := range []error{
+		mixer.ErrRoomNotFound, mixer.ErrRoomExists, mixer.ErrRoomClosed, mixer.ErrRoomFull, mixer.ErrParticipantNotFound,
+		mixer.ErrParticipantExists, mixer.ErrDraining, mixer.ErrTooManyRooms, mixer.ErrVersion, &mixer.FieldError{},
+	} {
 		if p := problemOf(err); p.Status >= 500 && p.Status != http.StatusServiceUnavailable {
 			t.Errorf("%v: %+v", err, p)
 		}

@@ -75,10 +75,14 @@ type blocksByWord struct {
 // describe answers the resource of a participant.
 func describe(i mixer.ParticipantInfo) participantResource {
 	l, a, b := i.Link, i.Audio, i.Audio.Blocks
-	p := participantResource{ID: i.ID, Name: i.Name, Role: i.Role, State: i.State, JoinedAt: i.JoinedAt.UTC(),
-		Stats: statsResource{l.ReceivedBPS, float64(l.RTT) / float64(time.Millisecond), finite(l.JitterMS), finite(l.BufferedMS),
+	p := participantResource{
+		ID: i.ID, Name: i.Name, Role: i.Role, State: i.State, JoinedAt: i.JoinedAt.UTC(),
+		Stats: statsResource{
+			l.ReceivedBPS, float64(l.RTT) / float64(time.Millisecond), finite(l.JitterMS), finite(l.BufferedMS),
 			l.PacketsReceived, l.PacketsLost, l.PacketsLate, l.FramesRefused, l.KeyFrameRequests,
-			blocksByWord{b[mixer.Silence], b[mixer.Voice], b[mixer.Recovered], b[mixer.Concealed], b[mixer.Stretched]}}}
+			blocksByWord{b[mixer.Silence], b[mixer.Voice], b[mixer.Recovered], b[mixer.Concealed], b[mixer.Stretched]},
+		},
+	}
 	if i.HasAudio {
 		p.Audio = &audioResource{a.Muted, a.Deafened, a.GainDB, level(a.LevelDBOV), a.Speaking}
 	}

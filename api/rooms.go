@@ -29,8 +29,10 @@ func (s *Server) resource(r *mixer.Room, settings mixer.Settings) roomResource {
 	if s.cfg.Rooms.Draining() {
 		state = "draining"
 	}
-	return roomResource{ID: r.ID(), Settings: settings, State: state, Node: s.cfg.Node,
-		Participants: r.Stats().Participants, CreatedAt: r.CreatedAt().UTC()}
+	return roomResource{
+		ID: r.ID(), Settings: settings, State: state, Node: s.cfg.Node,
+		Participants: r.Stats().Participants, CreatedAt: r.CreatedAt().UTC(),
+	}
 }
 
 // roomTag is the ETag of a room's settings. A room that is made anew under the

@@ -279,8 +279,10 @@ func TestLayoutTellsTiles(t *testing.T) {
 // FuzzRoomBody holds that no body of a room makes the server fail or leaves a
 // room behind where it is refused, and that what it accepts is valid.
 func FuzzRoomBody(f *testing.F) {
-	for _, s := range []string{`{}`, ``, `{"canvas":{"width":640,"height":360}}`, `{"renditions":[{}]}`, `{"renditions":null}`, `[]`,
-		`{"layout":{"name":"grid","max_tiles":3}}`, `{"metadata":{"a":null}}`, `{"canvas":null}`, `{"audio":{"stereo":true}}`} {
+	for _, s := range []string{
+		`{}`, ``, `{"canvas":{"width":640,"height":360}}`, `{"renditions":[{}]}`, `{"renditions":null}`, `[]`,
+		`{"layout":{"name":"grid","max_tiles":3}}`, `{"metadata":{"a":null}}`, `{"canvas":null}`, `{"audio":{"stereo":true}}`,
+	} {
 		f.Add([]byte(s))
 	}
 	h := newHarness(f, nil)

@@ -261,9 +261,17 @@ func TestAllows(t *testing.T) {
 		room string
 		want bool
 	}{
-		{all, Moderate, "r1", true}, {one, Moderate, "r1", true}, {one, Moderate, "r2", false}, {one, Moderate, "R1", false},
-		{one, Moderate, "*", false}, {one, Create, "r1", false}, {one, None, "r1", false}, {Grant{Room: AllRooms, Role: Admin}, None, "r1", false},
-		{Grant{Room: AllRooms}, Watch, "r1", false}, {Grant{Room: AllRooms, Role: "Admin"}, Watch, "r1", false}, {Grant{Role: Admin}, Watch, "r1", false},
+		{all, Moderate, "r1", true},
+		{one, Moderate, "r1", true},
+		{one, Moderate, "r2", false},
+		{one, Moderate, "R1", false},
+		{one, Moderate, "*", false},
+		{one, Create, "r1", false},
+		{one, None, "r1", false},
+		{Grant{Room: AllRooms, Role: Admin}, None, "r1", false},
+		{Grant{Room: AllRooms}, Watch, "r1", false},
+		{Grant{Room: AllRooms, Role: "Admin"}, Watch, "r1", false},
+		{Grant{Role: Admin}, Watch, "r1", false},
 	} {
 		if got := c.g.Allows(c.a, c.room); got != c.want {
 			t.Errorf("%+v allows %d in %q: %v", c.g, c.a, c.room, got)
@@ -277,9 +285,16 @@ func TestCovers(t *testing.T) {
 		mine, other Grant
 		want        bool
 	}{
-		{root, root, true}, {root, t1, true}, {root, r1, true}, {t1, root, false}, {r1, root, false}, {t1, r1, false},
-		{t1, Grant{Room: "x", Role: Viewer, Tenant: "t1"}, true}, {t1, Grant{Room: "x", Role: Viewer, Tenant: "t2"}, false},
-		{r1, Grant{Room: "r1", Role: Moderator}, true}, {Grant{Room: "r1", Role: Moderator}, r1, false},
+		{root, root, true},
+		{root, t1, true},
+		{root, r1, true},
+		{t1, root, false},
+		{r1, root, false},
+		{t1, r1, false},
+		{t1, Grant{Room: "x", Role: Viewer, Tenant: "t1"}, true},
+		{t1, Grant{Room: "x", Role: Viewer, Tenant: "t2"}, false},
+		{r1, Grant{Room: "r1", Role: Moderator}, true},
+		{Grant{Room: "r1", Role: Moderator}, r1, false},
 	} {
 		if got := c.mine.Covers(c.other); got != c.want {
 			t.Errorf("%+v covers %+v: %v", c.mine, c.other, got)

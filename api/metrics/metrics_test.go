@@ -34,9 +34,11 @@ func scrape(t *testing.T, m *Metrics) string {
 }
 
 func TestEveryFigureIsShown(t *testing.T) {
-	f := &fixed{rooms: 3, stats: mixer.Stats{Participants: 1, Subscribers: 2, AudioBlocks: 3, AudioBlocksLate: 4, AudioBlocksSkipped: 5,
+	f := &fixed{rooms: 3, stats: mixer.Stats{
+		Participants: 1, Subscribers: 2, AudioBlocks: 3, AudioBlocksLate: 4, AudioBlocksSkipped: 5,
 		AudioEncodes: 6, VideoEncodes: 7, VideoFrames: 8, VideoFramesSkipped: 9, KeyFrames: 10, EncodeErrors: 11,
-		Blocks: [mixer.Origins]uint64{21, 22, 23, 24, 25}}}
+		Blocks: [mixer.Origins]uint64{21, 22, 23, 24, 25},
+	}}
 	m := New(f, "v1.2")
 	m.Request("GET", "/v1/rooms", 200, time.Millisecond, false)
 	m.Request("BREW", "unmatched", 405, time.Millisecond, false)

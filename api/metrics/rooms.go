@@ -20,13 +20,17 @@ type figure struct {
 }
 
 func gauge(name, help string, of func(mixer.Stats) int) figure {
-	return figure{prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue,
-		func(s mixer.Stats) float64 { return float64(of(s)) }}
+	return figure{
+		prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue,
+		func(s mixer.Stats) float64 { return float64(of(s)) },
+	}
 }
 
 func total(name, help string, of func(mixer.Stats) uint64) figure {
-	return figure{prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue,
-		func(s mixer.Stats) float64 { return float64(of(s)) }}
+	return figure{
+		prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue,
+		func(s mixer.Stats) float64 { return float64(of(s)) },
+	}
 }
 
 var (

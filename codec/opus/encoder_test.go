@@ -229,9 +229,15 @@ func TestEncodeRefuses(t *testing.T) {
 
 func TestConfigOutOfBounds(t *testing.T) {
 	for _, c := range []EncoderConfig{
-		{}, {Channels: 3}, {Channels: 1, BitrateBPS: 5999}, {Channels: 1, BitrateBPS: 510001},
-		{Channels: 1, Complexity: 11}, {Channels: 1, Complexity: -1}, {Channels: 1, Application: 3},
-		{Channels: 1, PacketLossPercent: 101}, {Channels: 1, PacketLossPercent: -1},
+		{},
+		{Channels: 3},
+		{Channels: 1, BitrateBPS: 5999},
+		{Channels: 1, BitrateBPS: 510001},
+		{Channels: 1, Complexity: 11},
+		{Channels: 1, Complexity: -1},
+		{Channels: 1, Application: 3},
+		{Channels: 1, PacketLossPercent: 101},
+		{Channels: 1, PacketLossPercent: -1},
 	} {
 		if _, err := NewEncoder(c); !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: %v", c, err)

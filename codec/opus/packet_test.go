@@ -68,9 +68,15 @@ func TestHasFEC(t *testing.T) {
 		packet []byte
 		want   bool
 	}{
-		{[]byte{0x0c, 0x40}, true}, {[]byte{0x0c, 0x10}, true}, {[]byte{0x0c, 0xaf}, false},
-		{[]byte{0x1c, 0x10}, true}, {[]byte{0x1c, 0x01}, true}, {[]byte{0x1c, 0xee}, false},
-		{[]byte{0x08, 0x10}, false}, {[]byte{0x18, 0x10}, true}, {[]byte{0x18, 0xef}, false},
+		{[]byte{0x0c, 0x40}, true},
+		{[]byte{0x0c, 0x10}, true},
+		{[]byte{0x0c, 0xaf}, false},
+		{[]byte{0x1c, 0x10}, true},
+		{[]byte{0x1c, 0x01}, true},
+		{[]byte{0x1c, 0xee}, false},
+		{[]byte{0x08, 0x10}, false},
+		{[]byte{0x18, 0x10}, true},
+		{[]byte{0x18, 0xef}, false},
 	} {
 		if got := HasFEC(c.packet); got != c.want {
 			t.Errorf("%x: FEC %v", c.packet, got)

@@ -81,8 +81,11 @@ func TestLimits(t *testing.T) {
 
 func TestConfigOutOfBounds(t *testing.T) {
 	for _, c := range []DecoderConfig{
-		{}, {MaxWidth: 16384, MaxHeight: 1, MaxFrameBytes: 1}, {MaxWidth: 1, MaxHeight: -1, MaxFrameBytes: 1},
-		{MaxWidth: 1, MaxHeight: 1}, {MaxWidth: 1, MaxHeight: 1, MaxFrameBytes: 1, Threads: 17},
+		{},
+		{MaxWidth: 16384, MaxHeight: 1, MaxFrameBytes: 1},
+		{MaxWidth: 1, MaxHeight: -1, MaxFrameBytes: 1},
+		{MaxWidth: 1, MaxHeight: 1},
+		{MaxWidth: 1, MaxHeight: 1, MaxFrameBytes: 1, Threads: 17},
 	} {
 		if _, err := NewDecoder(c); !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: %v", c, err)

@@ -36,14 +36,26 @@ func TestInspect(t *testing.T) {
 		want  Header
 		bad   bool
 	}{
-		{"key frame", pad(rawHeader(true, 0, true, 5, 640, 360), 5),
-			Header{KeyFrame: true, Show: true, FirstPartition: 5, Width: 640, Height: 360}, false},
-		{"key frame with scale and version", pad(rawHeader(true, 3, false, 4, 175|1<<14, 143|3<<14), 9),
-			Header{KeyFrame: true, Version: 3, FirstPartition: 4, Width: 175, Height: 143, ScaleX: 1, ScaleY: 3}, false},
-		{"largest size", pad(rawHeader(true, 0, true, 1, 16383, 16383), 1),
-			Header{KeyFrame: true, Show: true, FirstPartition: 1, Width: 16383, Height: 16383}, false},
-		{"long partition", pad(rawHeader(false, 1, true, 1<<19-1, 0, 0), 1<<19),
-			Header{Version: 1, Show: true, FirstPartition: 1<<19 - 1}, false},
+		{
+			"key frame", pad(rawHeader(true, 0, true, 5, 640, 360), 5),
+			Header{KeyFrame: true, Show: true, FirstPartition: 5, Width: 640, Height: 360},
+			false,
+		},
+		{
+			"key frame with scale and version", pad(rawHeader(true, 3, false, 4, 175|1<<14, 143|3<<14), 9),
+			Header{KeyFrame: true, Version: 3, FirstPartition: 4, Width: 175, Height: 143, ScaleX: 1, ScaleY: 3},
+			false,
+		},
+		{
+			"largest size", pad(rawHeader(true, 0, true, 1, 16383, 16383), 1),
+			Header{KeyFrame: true, Show: true, FirstPartition: 1, Width: 16383, Height: 16383},
+			false,
+		},
+		{
+			"long partition", pad(rawHeader(false, 1, true, 1<<19-1, 0, 0), 1<<19),
+			Header{Version: 1, Show: true, FirstPartition: 1<<19 - 1},
+			false,
+		},
 		{"delta frame", pad(rawHeader(false, 0, true, 7, 0, 0), 7), Header{Show: true, FirstPartition: 7}, false},
 		{"hidden delta frame", pad(rawHeader(false, 0, false, 7, 0, 0), 7), Header{FirstPartition: 7}, false},
 		{"nothing", nil, Header{}, true},

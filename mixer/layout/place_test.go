@@ -90,8 +90,10 @@ func rowsOf(t *testing.T, tiles []Tile) []int {
 
 func TestGridOfFourNeedsNoScaling(t *testing.T) {
 	got := rects(Place(Layout{Name: Auto}, hd, seats(4), ""))
-	want := []image.Rectangle{image.Rect(0, 0, 640, 360), image.Rect(640, 0, 1280, 360),
-		image.Rect(0, 360, 640, 720), image.Rect(640, 360, 1280, 720)}
+	want := []image.Rectangle{
+		image.Rect(0, 0, 640, 360), image.Rect(640, 0, 1280, 360),
+		image.Rect(0, 360, 640, 720), image.Rect(640, 360, 1280, 720),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -105,8 +107,10 @@ func TestGridOnATallCanvas(t *testing.T) {
 		t.Errorf("two are not stacked:\n%s", diff)
 	}
 	got = rects(Place(Layout{Name: Grid}, tall, seats(5), ""))
-	want = []image.Rectangle{image.Rect(0, 100, 360, 460), image.Rect(360, 100, 720, 460), image.Rect(0, 460, 360, 820),
-		image.Rect(360, 460, 720, 820), image.Rect(180, 820, 540, 1180)}
+	want = []image.Rectangle{
+		image.Rect(0, 100, 360, 460), image.Rect(360, 100, 720, 460), image.Rect(0, 460, 360, 820),
+		image.Rect(360, 460, 720, 820), image.Rect(180, 820, 540, 1180),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("five are not in squares:\n%s", diff)
 	}
@@ -153,9 +157,11 @@ func TestAutoShowsTheScreenLargeAndWhoSpeaksBesideIt(t *testing.T) {
 
 func TestSpeakerLayoutOnATallCanvas(t *testing.T) {
 	got := rects(Place(Layout{Name: Speaker}, image.Pt(720, 1280), seats(5), ""))
-	want := []image.Rectangle{image.Rect(0, 10, 720, 910),
+	want := []image.Rectangle{
+		image.Rect(0, 10, 720, 910),
 		image.Rect(0, 910, 240, 1090), image.Rect(240, 910, 480, 1090), image.Rect(480, 910, 720, 1090),
-		image.Rect(240, 1090, 480, 1270)}
+		image.Rect(240, 1090, 480, 1270),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -52,8 +52,10 @@ func TestDrawEqualsTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(0, 20)
 		w, h, seed := size.Draw(t, "w")&^1, size.Draw(t, "h")&^1, rapid.Uint32().Draw(t, "seed")
-		b := &Bitmap{Width: w, Height: h, y: make([]byte, w*h), a: make([]byte, w*h),
-			u: make([]byte, w*h/4), v: make([]byte, w*h/4), ac: make([]byte, w*h/4)}
+		b := &Bitmap{
+			Width: w, Height: h, y: make([]byte, w*h), a: make([]byte, w*h),
+			u: make([]byte, w*h/4), v: make([]byte, w*h/4), ac: make([]byte, w*h/4),
+		}
 		for i, plane := range [][]byte{b.y, b.a, b.u, b.v, b.ac} {
 			noise(seed+uint32(i), plane)
 		}

@@ -154,8 +154,10 @@ func TestComposeEqualsTheReference(t *testing.T) {
 	p := painter(t)
 	rapid.Check(t, func(t *rapid.T) {
 		pool := &i420.Pool{}
-		cfg := Config{Canvas: image.Pt(96, 64), Background: color.RGBA{16, 20, 24, 255}, Painter: p, Pool: pool,
-			Accent: color.RGBA{52, 211, 153, 255}, Empty: "Nobody"}
+		cfg := Config{
+			Canvas: image.Pt(96, 64), Background: color.RGBA{16, 20, 24, 255}, Painter: p, Pool: pool,
+			Accent: color.RGBA{52, 211, 153, 255}, Empty: "Nobody",
+		}
 		if rapid.Bool().Draw(t, "scale") {
 			cfg.Scale = nearest
 		}
@@ -181,8 +183,10 @@ func (w *world) setTiles() {
 		at, length := rapid.SampledFrom([]int{-9, 0, 7, 16, 20, 33, 60, 90}), rapid.SampledFrom([]int{40, 24, 31, 11, 80, 2, -2})
 		for range n {
 			x, y := at.Draw(w.t, "x"), at.Draw(w.t, "y")
-			places = append(places, layout.Tile{Seat: w.seat(), Z: rapid.IntRange(0, 2).Draw(w.t, "z"), Fit: i420.Contain,
-				Rect: image.Rectangle{Min: image.Pt(x, y), Max: image.Pt(x+length.Draw(w.t, "w"), y+length.Draw(w.t, "h"))}})
+			places = append(places, layout.Tile{
+				Seat: w.seat(), Z: rapid.IntRange(0, 2).Draw(w.t, "z"), Fit: i420.Contain,
+				Rect: image.Rectangle{Min: image.Pt(x, y), Max: image.Pt(x+length.Draw(w.t, "w"), y+length.Draw(w.t, "h"))},
+			})
 		}
 	} else {
 		var seats []layout.Seat

@@ -332,21 +332,31 @@ func TestReferencesOfLayers(t *testing.T) {
 		frames []descriptor
 		fates  []fate
 	}{
-		{"all there",
+		{
+			"all there",
 			[]descriptor{frame(1, 0, 2, false), frame(2, 0, 1, false), frame(3, 0, 2, false), frame(4, 1, 0, false)},
-			[]fate{decodable, decodable, decodable, decodable}},
-		{"a middle frame missing bars the layers above until their own sync",
+			[]fate{decodable, decodable, decodable, decodable},
+		},
+		{
+			"a middle frame missing bars the layers above until their own sync",
 			[]descriptor{frame(1, 0, 2, false), frame(3, 0, 2, false), frame(4, 1, 0, false), frame(5, 1, 2, false), frame(6, 1, 1, true), frame(7, 1, 2, false), frame(8, 2, 0, false), frame(9, 2, 2, true), frame(10, 2, 1, false), frame(11, 2, 2, false)},
-			[]fate{decodable, leftOut, decodable, leftOut, decodable, leftOut, decodable, decodable, decodable, decodable}},
-		{"upper frames missing before a base frame",
+			[]fate{decodable, leftOut, decodable, leftOut, decodable, leftOut, decodable, decodable, decodable, decodable},
+		},
+		{
+			"upper frames missing before a base frame",
 			[]descriptor{frame(3, 1, 0, false), frame(4, 1, 2, false)},
-			[]fate{decodable, leftOut}},
-		{"upper frame missing before a sync frame",
+			[]fate{decodable, leftOut},
+		},
+		{
+			"upper frame missing before a sync frame",
 			[]descriptor{frame(2, 0, 1, true), frame(3, 0, 2, false)},
-			[]fate{decodable, leftOut}},
-		{"sync of another base frame",
+			[]fate{decodable, leftOut},
+		},
+		{
+			"sync of another base frame",
 			[]descriptor{frame(1, 1, 1, true)},
-			[]fate{leftOut}},
+			[]fate{leftOut},
+		},
 		{"base frame missing", []descriptor{frame(8, 2, 0, false)}, []fate{severed}},
 	} {
 		var r references
