@@ -127,15 +127,9 @@ func (s *Server) harden(next echo.HandlerFunc) echo.HandlerFunc {
 			h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox")
 			h.Set(echo.HeaderCacheControl, "no-store")
 		} else {
-			h.Set(echo.HeaderContentSecurityPolicy, pagePolicy)
+			h.Set(echo.HeaderContentSecurityPolicy, s.cfg.WebPolicy)
 			h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), autoplay=(self)")
 		}
 		return next(c)
 	}
 }
-
-// pagePolicy lets the web page do what it does: its own scripts and styles,
-// media from the API and from WebRTC, pictures that it makes itself.
-const pagePolicy = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; " +
-	"style-src 'self' 'unsafe-inline'; connect-src 'self'; worker-src 'self' blob:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -40,6 +40,9 @@ type Config struct {
 	Address string
 	// Web is the web page, with an index.html; nil serves none.
 	Web fs.FS
+	// WebPolicy is the Content-Security-Policy that the page is served with;
+	// empty allows it nothing.
+	WebPolicy string
 	// AutoCreate makes a room when the first participant posts an offer to it.
 	AutoCreate bool
 	// Dev lets requests from this machine in without a token.
@@ -119,6 +122,9 @@ func (cfg *Config) defaults() {
 	}
 	if len(cfg.Origins) == 0 {
 		cfg.Origins = []string{"*"}
+	}
+	if cfg.WebPolicy == "" {
+		cfg.WebPolicy = "default-src 'none'"
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

@@ -121,26 +121,6 @@ func (s *server) put(ctx context.Context, room string, settings any) error {
 	return err
 }
 
-// metric answers the sum of a metric over its labels, as far as they match.
-func (s *server) metric(ctx context.Context, name, label string) (float64, error) {
-	b, _, err := s.call(ctx, http.MethodGet, "/metrics", "", nil)
-	if err != nil {
-		return 0, err
-	}
-	sum := 0.0
-	for line := range strings.Lines(string(b)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if bare, _, _ := strings.Cut(key, "{"); ok && bare == name && strings.Contains(key, label) {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += v
-		}
-	}
-	return sum, nil
-}
-
 // usage is what a process used so far.
 type usage struct {
 	cpu time.Duration

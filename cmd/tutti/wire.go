@@ -84,7 +84,7 @@ func (n *node) serveWith(c Config, address string, keys *auth.Verifier, hub *eve
 	}
 	server, err := api.New(api.Config{
 		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
-		Auth: keys, Events: hub, Metrics: figures, Web: assets.Web(),
+		Auth: keys, Events: hub, Metrics: figures, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
 		Version: version(), Node: c.nodeName(), Address: address,
 		AutoCreate: c.Rooms.AutoCreate, Dev: c.Dev, Origins: c.CORS.Origins, Log: log,
 	})
