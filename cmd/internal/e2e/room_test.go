@@ -21,7 +21,7 @@ func TestRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := s.url("/types.js") // any text of the server is a page to work in
-	opening := startFirefox(t, plain)
+	firefoxPage := startFirefox(t, plain)
 
 	var pages []*joined
 	for _, who := range []identity{red, green, blue} {
@@ -39,9 +39,8 @@ func TestRoom(t *testing.T) {
 	publisher.send(t, yellow)
 	ui := openChromium(t, s.url("/?room="+room+"&name="+pageUI.name+"&autojoin=1&original_sound=1"))
 	everybody := []identity{red, green, blue, yellow, pageUI}
-	f, ok := <-opening
-	if ok {
-		pages = append(pages, join(t, f, room, magenta))
+	if firefoxPage != nil {
+		pages = append(pages, join(t, firefoxPage(), room, magenta))
 		everybody = append(everybody, magenta)
 	}
 	recording := s.record(t, room)
