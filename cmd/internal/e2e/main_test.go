@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -33,6 +35,26 @@ func run(m *testing.M) int {
 	defer closeChromium()
 	return m.Run()
 }
+
+// lookAtSources looks at the files that the server is built from: go test keeps a
+// result for as long as what a test looked at has not changed, and knows nothing
+// of what another go reads.
+var lookAtSources = sync.OnceValue(func() error {
+	root := filepath.Join("..", "..", "..")
+	for _, dir := range []string{"api", "assets", "cmd", "codec", "mixer", "transport"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := os.Stat(filepath.Join(root, "go.sum"))
+	return err
+})
 
 // missing skips a test that needs a program which is not there; where CI=true
 // it fails.

@@ -36,6 +36,9 @@ type server struct {
 // ends, and fails it if it found a data race or panicked.
 func start(t *testing.T) *server {
 	t.Helper()
+	if err := lookAtSources(); err != nil {
+		t.Fatal(err)
+	}
 	s := &server{t: t, http: freePort(t), udp: freePort(t), dir: t.TempDir()}
 	s.run()
 	t.Cleanup(func() {
