@@ -82,7 +82,15 @@ func (p *person) send(voice []speech.Packet, frames [][]byte, phase time.Duratio
 	}
 	if len(frames) > 0 {
 		p.work.Go(func() {
-			every(ctx, time.Second/30, phase, func(n int) { _ = p.client.SendVideo(frames[n%len(frames)], time.Second/30) })
+			var next int
+			var wanted uint64
+			every(ctx, time.Second/30, phase, func(int) {
+				if w := p.client.Counts().KeyFramesWanted; w != wanted { // a clip has one, at its beginning
+					wanted, next = w, 0
+				}
+				_ = p.client.SendVideo(frames[next%len(frames)], time.Second/30)
+				next++
+			})
 		})
 	}
 }
