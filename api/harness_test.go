@@ -71,8 +71,8 @@ func newHarness(t testing.TB, change func(*Config)) *harness {
 		Rooms: h.rooms, Gateway: h.gateway, Recordings: h.recordings, Live: h.live, Auth: verifier,
 		Events: h.hub, Metrics: metrics.New(h.rooms, "test"), Version: "test", Node: "node-1",
 		WebPolicy: "default-src 'self'; media-src 'self' blob:",
-		Web: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>hello")}, "lib/a.js": {Data: []byte("export {}")}, "lib/index.html": {Data: []byte("in lib")}},
-		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Web:       fstest.MapFS{"index.html": {Data: []byte("<!doctype html>hello")}, "lib/a.js": {Data: []byte("export {}")}, "lib/index.html": {Data: []byte("in lib")}},
+		Log:       slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(&cfg)

@@ -2,13 +2,16 @@ package vpx
 
 /*
 #include "shim.h"
-#cgo noescape tutti_vpx_encode
-#cgo nocallback tutti_vpx_encode
+#cgo noescape tutti_vpx_encoder_wait
+#cgo nocallback tutti_vpx_encoder_start
+#cgo nocallback tutti_vpx_encoder_wait
 */
 import "C"
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -65,10 +68,19 @@ func maxIntraPercent(fps int) int { return max(300, 20*fps) }
 
 // Encoder encodes one rendition. It belongs to one goroutine at a time and
 // keeps its size for life: a rendition of another size is another encoder.
+//
+// The library works in a thread of the encoder's own. Encode waits for it as
+// for a socket: a goroutine that spent the milliseconds of a picture in C would
+// hold one of Go's few processors, keep others from their packets and sound
+// until the runtime's monitor notices, and keep that monitor awake, which cost
+// a tenth of a room.
 type Encoder struct {
 	c             *C.tutti_vpx_encoder
 	width, height int
 	clock         clock
+	event         *os.File // readable when the thread is done
+	pins          runtime.Pinner
+	buf           [8]byte // what eventfd(2) is read into
 }
 
 // NewEncoder makes an encoder for live conversation. It must be closed.
@@ -88,13 +100,20 @@ func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: new encoder for %dx%d", ErrLibrary, cfg.Width, cfg.Height)
 	}
-	return &Encoder{c: c, width: cfg.Width, height: cfg.Height, clock: newClock(cfg.FPS)}, nil
+	return &Encoder{
+		c: c, width: cfg.Width, height: cfg.Height, clock: newClock(cfg.FPS),
+		event: os.NewFile(uintptr(C.tutti_vpx_encoder_event(c)), "vpx encoder"),
+	}, nil
 }
 
 // Close frees the encoder, and with it the memory of the last access unit.
 func (e *Encoder) Close() {
+	if e.c == nil {
+		return
+	}
 	C.tutti_vpx_encoder_free(e.c)
 	e.c = nil
+	_ = e.event.Close() // it was only read
 }
 
 // SetRate changes the rate in bit/s and the nominal frames a second from the
@@ -132,11 +151,7 @@ func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data 
 	if keyFrame {
 		force = 1
 	}
-	rc := C.tutti_vpx_encode(e.c,
-		(*C.uint8_t)(&f.Y[0]), (*C.uint8_t)(&f.U[0]), (*C.uint8_t)(&f.V[0]),
-		C.int(f.StrideY), C.int(f.StrideC),
-		C.int64_t(e.clock.tick(pts)), C.ulong(e.clock.frame), force)
-	if rc != 0 {
+	if rc := e.run(f, e.clock.tick(pts), force); rc != 0 {
 		return nil, false, fmt.Errorf("%w: encode", ErrLibrary)
 	}
 	p := C.tutti_vpx_encoder_packet(e.c)
@@ -145,6 +160,21 @@ func (e *Encoder) Encode(f *i420.Frame, pts time.Duration, keyFrame bool) (data 
 	}
 	n := int(p.size)
 	return unsafe.Slice((*byte)(unsafe.Pointer(p.data)), n)[:n:n], p.key != 0, nil
+}
+
+// run lets the thread encode a picture and waits for it.
+func (e *Encoder) run(f *i420.Frame, pts int64, force C.int) C.int {
+	y, u, v := &f.Y[0], &f.U[0], &f.V[0]
+	e.pins.Pin(y)
+	e.pins.Pin(u)
+	e.pins.Pin(v)
+	defer e.pins.Unpin()
+	C.tutti_vpx_encoder_start(e.c,
+		(*C.uint8_t)(y), (*C.uint8_t)(u), (*C.uint8_t)(v), C.int(f.StrideY), C.int(f.StrideC),
+		C.int64_t(pts), C.ulong(e.clock.frame), force)
+	// Should the reading fail, the wait in C is the slower way to the same end.
+	_, _ = e.event.Read(e.buf[:])
+	return C.tutti_vpx_encoder_wait(e.c)
 }
 
 // clock turns presentation times into the encoder's own, in 1/90000 s.

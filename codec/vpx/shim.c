@@ -1,7 +1,11 @@
 #include "shim.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <libyuv.h>
 #include <vpx/vp8cx.h>
@@ -80,10 +84,25 @@ int tutti_vpx_decode(tutti_vpx_decoder *d, const uint8_t *data, size_t size,
   return tutti_vpx_draw(d, y, u, v, view);
 }
 
+// What the encoder's thread is to do with one picture.
+typedef struct {
+  const uint8_t *y, *u, *v;
+  int stride_y, stride_c, key;
+  int64_t pts;
+  unsigned long duration;
+} job;
+
 struct tutti_vpx_encoder {
   vpx_codec_ctx_t ctx;
   vpx_codec_enc_cfg_t cfg;
   tutti_vpx_packet packet;
+
+  pthread_t thread;
+  int event;
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  job job;            // under the mutex, as what follows
+  int busy, ending, result;
 };
 
 static void configure(vpx_codec_enc_cfg_t *g, const tutti_vpx_config *c) {
@@ -119,13 +138,79 @@ static int control(tutti_vpx_encoder *e, const tutti_vpx_config *c) {
                            (unsigned int)c->max_intra_pct);
 }
 
+static int encode(tutti_vpx_encoder *e, const job *j) {
+  const vpx_codec_cx_pkt_t *pkt;
+  vpx_codec_iter_t iter = NULL;
+  vpx_image_t img;
+  memset(&e->packet, 0, sizeof(e->packet));
+  // The image's fields are set by hand: the planes are three separate buffers
+  // that the library only reads.
+  if (vpx_img_wrap(&img, VPX_IMG_FMT_I420, e->cfg.g_w, e->cfg.g_h, 1,
+                   (unsigned char *)j->y) == NULL) {
+    return TUTTI_VPX_FAILED;
+  }
+  img.planes[VPX_PLANE_U] = (unsigned char *)j->u;
+  img.planes[VPX_PLANE_V] = (unsigned char *)j->v;
+  img.stride[VPX_PLANE_Y] = j->stride_y;
+  img.stride[VPX_PLANE_U] = img.stride[VPX_PLANE_V] = j->stride_c;
+  if (vpx_codec_encode(&e->ctx, &img, j->pts, j->duration,
+                       j->key ? VPX_EFLAG_FORCE_KF : 0, VPX_DL_REALTIME)) {
+    return TUTTI_VPX_FAILED;
+  }
+  while ((pkt = vpx_codec_get_cx_data(&e->ctx, &iter)) != NULL) {
+    if (pkt->kind != VPX_CODEC_CX_FRAME_PKT) continue;
+    e->packet.data = pkt->data.frame.buf;
+    e->packet.size = pkt->data.frame.sz;
+    e->packet.key = (pkt->data.frame.flags & VPX_FRAME_IS_KEY) != 0;
+  }
+  return 0;
+}
+
+// The encoder's thread.
+static void *work(void *arg) {
+  tutti_vpx_encoder *e = arg;
+  const uint64_t one = 1;
+  pthread_mutex_lock(&e->mutex);
+  for (;;) {
+    while (!e->busy && !e->ending) pthread_cond_wait(&e->changed, &e->mutex);
+    if (!e->busy) break;
+    const job j = e->job;
+    pthread_mutex_unlock(&e->mutex);
+    const int result = encode(e, &j);
+    pthread_mutex_lock(&e->mutex);
+    e->result = result;
+    e->busy = 0;
+    pthread_cond_broadcast(&e->changed);
+    if (write(e->event, &one, sizeof(one)) < 0) {
+      // It is readable already: nobody has looked since the last time.
+    }
+  }
+  pthread_mutex_unlock(&e->mutex);
+  return NULL;
+}
+
+// Starts the thread. It takes no signals: they are the Go runtime's.
+static int start_thread(tutti_vpx_encoder *e) {
+  sigset_t all, before;
+  e->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (e->event < 0) return 1;
+  pthread_mutex_init(&e->mutex, NULL);
+  pthread_cond_init(&e->changed, NULL);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int rc = pthread_create(&e->thread, NULL, work, e);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (rc != 0) close(e->event);
+  return rc;
+}
+
 tutti_vpx_encoder *tutti_vpx_encoder_new(tutti_vpx_config c) {
   tutti_vpx_encoder *e = calloc(1, sizeof(*e));
   if (e == NULL) return NULL;
   if (vpx_codec_enc_config_default(vpx_codec_vp8_cx(), &e->cfg, 0)) goto fail;
   configure(&e->cfg, &c);
   if (vpx_codec_enc_init(&e->ctx, vpx_codec_vp8_cx(), &e->cfg, 0)) goto fail;
-  if (control(e, &c)) {
+  if (control(e, &c) || start_thread(e)) {
     vpx_codec_destroy(&e->ctx);
     goto fail;
   }
@@ -137,8 +222,38 @@ fail:
 
 void tutti_vpx_encoder_free(tutti_vpx_encoder *e) {
   if (e == NULL) return;
+  pthread_mutex_lock(&e->mutex);
+  e->ending = 1;
+  pthread_cond_broadcast(&e->changed);
+  pthread_mutex_unlock(&e->mutex);
+  pthread_join(e->thread, NULL);
+  pthread_cond_destroy(&e->changed);
+  pthread_mutex_destroy(&e->mutex);
   vpx_codec_destroy(&e->ctx);
   free(e);
+}
+
+int tutti_vpx_encoder_event(const tutti_vpx_encoder *e) { return e->event; }
+
+void tutti_vpx_encoder_start(tutti_vpx_encoder *e, const uint8_t *y,
+                             const uint8_t *u, const uint8_t *v, int stride_y,
+                             int stride_c, int64_t pts, unsigned long duration,
+                             int key) {
+  pthread_mutex_lock(&e->mutex);
+  e->job = (job){.y = y, .u = u, .v = v, .stride_y = stride_y,
+                 .stride_c = stride_c, .key = key, .pts = pts,
+                 .duration = duration};
+  e->busy = 1;
+  pthread_cond_broadcast(&e->changed);
+  pthread_mutex_unlock(&e->mutex);
+}
+
+int tutti_vpx_encoder_wait(tutti_vpx_encoder *e) {
+  pthread_mutex_lock(&e->mutex);
+  while (e->busy) pthread_cond_wait(&e->changed, &e->mutex);
+  const int result = e->result;
+  pthread_mutex_unlock(&e->mutex);
+  return result;
 }
 
 int tutti_vpx_encoder_rate(tutti_vpx_encoder *e, int kbps, int max_intra_pct) {
@@ -147,36 +262,6 @@ int tutti_vpx_encoder_rate(tutti_vpx_encoder *e, int kbps, int max_intra_pct) {
       vpx_codec_control(&e->ctx, VP8E_SET_MAX_INTRA_BITRATE_PCT,
                         (unsigned int)max_intra_pct)) {
     return TUTTI_VPX_FAILED;
-  }
-  return 0;
-}
-
-int tutti_vpx_encode(tutti_vpx_encoder *e, const uint8_t *y, const uint8_t *u,
-                     const uint8_t *v, int stride_y, int stride_c, int64_t pts,
-                     unsigned long duration, int key) {
-  const vpx_codec_cx_pkt_t *pkt;
-  vpx_codec_iter_t iter = NULL;
-  vpx_image_t img;
-  memset(&e->packet, 0, sizeof(e->packet));
-  // The image's fields are set by hand: the planes are three separate buffers
-  // that the library only reads.
-  if (vpx_img_wrap(&img, VPX_IMG_FMT_I420, e->cfg.g_w, e->cfg.g_h, 1,
-                   (unsigned char *)y) == NULL) {
-    return TUTTI_VPX_FAILED;
-  }
-  img.planes[VPX_PLANE_U] = (unsigned char *)u;
-  img.planes[VPX_PLANE_V] = (unsigned char *)v;
-  img.stride[VPX_PLANE_Y] = stride_y;
-  img.stride[VPX_PLANE_U] = img.stride[VPX_PLANE_V] = stride_c;
-  if (vpx_codec_encode(&e->ctx, &img, pts, duration,
-                       key ? VPX_EFLAG_FORCE_KF : 0, VPX_DL_REALTIME)) {
-    return TUTTI_VPX_FAILED;
-  }
-  while ((pkt = vpx_codec_get_cx_data(&e->ctx, &iter)) != NULL) {
-    if (pkt->kind != VPX_CODEC_CX_FRAME_PKT) continue;
-    e->packet.data = pkt->data.frame.buf;
-    e->packet.size = pkt->data.frame.sz;
-    e->packet.key = (pkt->data.frame.flags & VPX_FRAME_IS_KEY) != 0;
   }
   return 0;
 }

@@ -56,11 +56,18 @@ typedef struct tutti_vpx_encoder tutti_vpx_encoder;
 tutti_vpx_encoder *tutti_vpx_encoder_new(tutti_vpx_config c);
 void tutti_vpx_encoder_free(tutti_vpx_encoder *e);
 int tutti_vpx_encoder_rate(tutti_vpx_encoder *e, int kbps, int max_intra_pct);
-// Encodes one picture; pts and duration count 1/90000 s. The planes are read
-// before it returns and not kept.
-int tutti_vpx_encode(tutti_vpx_encoder *e, const uint8_t *y, const uint8_t *u,
-                     const uint8_t *v, int stride_y, int stride_c, int64_t pts,
-                     unsigned long duration, int key);
+// Hands one picture to the encoder's thread and returns at once; pts and
+// duration count 1/90000 s. The planes are read until tutti_vpx_encoder_wait
+// has returned, and not kept.
+void tutti_vpx_encoder_start(tutti_vpx_encoder *e, const uint8_t *y,
+                             const uint8_t *u, const uint8_t *v, int stride_y,
+                             int stride_c, int64_t pts, unsigned long duration,
+                             int key);
+// Waits for what was started and answers what became of it.
+int tutti_vpx_encoder_wait(tutti_vpx_encoder *e);
+// An eventfd(2), not blocking, that becomes readable when what was started is
+// done; whoever asks for it closes it, after the encoder was freed.
+int tutti_vpx_encoder_event(const tutti_vpx_encoder *e);
 const tutti_vpx_packet *tutti_vpx_encoder_packet(const tutti_vpx_encoder *e);
 
 #endif
