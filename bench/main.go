@@ -57,9 +57,19 @@ func main() {
 	flag.StringVar(&o.cache, "cache", ".cache/bench", "folder for clips")
 	flag.DurationVar(&o.seconds, "time", 20*time.Second, "length of one measurement")
 	flag.IntVar(&o.runs, "runs", 3, "measurements of which the median counts")
+	floor := flag.String("floor", "", "only run the bare codecs on these clips, and print their share: what room does by itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *floor != "" {
+		share, err := bareCodecs(ctx, strings.Split(*floor, ","), o.seconds)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench: bare codecs:", err)
+			os.Exit(1)
+		}
+		fmt.Println(share)
+		return
+	}
 	if err := runParts(ctx, o, *only, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,19 +37,19 @@ func measureRoom(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	var floor, ffmpeg, besideFloor, besideFFmpeg, memory, received series
+	var floor, ffmpeg, besideFloor, besideFFmpeg, anon, rss, received series
 	for range o.runs {
 		f, t, err := pair(ctx, o, clips, codecFloor)
 		if err != nil {
 			return fmt.Errorf("beside the bare codecs: %w", err)
 		}
 		floor, besideFloor = append(floor, f), append(besideFloor, t.cpu)
-		memory, received = append(memory, t.mebibytes), append(received, t.fps)
+		anon, rss, received = append(anon, t.anon), append(rss, t.rss), append(received, t.fps)
 		if f, t, err = pair(ctx, o, clips, ffmpegRoom); err != nil {
 			return fmt.Errorf("beside ffmpeg: %w", err)
 		}
 		ffmpeg, besideFFmpeg = append(ffmpeg, f), append(besideFFmpeg, t.cpu)
-		memory, received = append(memory, t.mebibytes), append(received, t.fps)
+		anon, rss, received = append(anon, t.anon), append(rss, t.rss), append(received, t.fps)
 	}
 	fmt.Fprintf(o.out, "%d people send VP8 640x360@30 at 600 kbit/s and speech, all of them talking; each receives VP8 %dx%d@%d at %.1f Mbit/s and its mix.\n",
 		people, width, height, fps, bitrate/1e6)
@@ -58,7 +59,8 @@ func measureRoom(ctx context.Context, o options) error {
 		floor.show(3), besideFloor.show(3), ratio(besideFloor, floor).show(2))
 	fmt.Fprintf(o.out, "| ffmpeg xstack + libvpx, pictures alone | %s | %s | %s |\n\n",
 		ffmpeg.show(3), besideFFmpeg.show(3), ratio(besideFFmpeg, ffmpeg).show(2))
-	fmt.Fprintf(o.out, "Memory of the room over the idle server: %s MiB. Pictures a second at each client: %s.\n", memory.show(1), received.show(1))
+	fmt.Fprintf(o.out, "Memory of the room over the idle server: %s MiB; %s with the program's code that is read from its file when it first runs.\n", anon.show(1), rss.show(1))
+	fmt.Fprintf(o.out, "Pictures a second at each client: %s.\n", received.show(1))
 	return nil
 }
 
@@ -83,10 +85,11 @@ func pair(ctx context.Context, o options, clips []string, other func(context.Con
 	return share, room, errors.Join(errs[:]...)
 }
 
-// threadCPU answers the CPU time of the calling thread.
-func threadCPU() time.Duration {
+// ownCPU answers the CPU time of this process, in which nothing else happens
+// while the bare codecs are measured.
+func ownCPU() time.Duration {
 	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
 		panic(err)
 	}
 	return time.Duration(t.Nano())
@@ -109,9 +112,9 @@ type floorWork struct {
 }
 
 func (w *floorWork) on(fn func() error) error {
-	start := threadCPU()
+	start := ownCPU()
 	err := fn()
-	w.spent += threadCPU() - start
+	w.spent += ownCPU() - start
 	return err
 }
 
@@ -201,10 +204,24 @@ func (w *floorWork) close() {
 	}
 }
 
-// codecFloor runs the bare codecs in real time, in one thread.
+// codecFloor runs the bare codecs in a process of their own.
 func codecFloor(ctx context.Context, clips []string, d time.Duration) (float64, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-floor", strings.Join(clips, ","), "-time", d.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+}
+
+// bareCodecs runs the bare codecs in real time, one call after the other, and
+// answers what they alone have used.
+func bareCodecs(ctx context.Context, clips []string, d time.Duration) (float64, error) {
 	w, err := newFloorWork(clips)
 	if err != nil {
 		return 0, err
@@ -271,7 +288,11 @@ func ffmpegRoom(ctx context.Context, clips []string, d time.Duration) (float64, 
 }
 
 // outcome is what one run of the room has shown.
-type outcome struct{ cpu, mebibytes, fps float64 }
+type outcome struct {
+	cpu       float64 // s per s
+	anon, rss float64 // MiB over the idle server
+	fps       float64 // pictures or packets a second at each client
+}
 
 func tuttiRoom(ctx context.Context, o options, clips []string) (outcome, error) {
 	s, err := startServer(ctx, o)
@@ -317,7 +338,7 @@ func tuttiRoom(ctx context.Context, o options, clips []string) (outcome, error) 
 	}
 	now, err := s.used()
 	return outcome{
-		cpu: share, mebibytes: float64(now.rss-idle.rss) / (1 << 20),
+		cpu: share, anon: now.anon - idle.anon, rss: now.rss - idle.rss,
 		fps: float64(frames(crew)-before) / float64(len(crew)) / o.seconds.Seconds(),
 	}, err
 }

@@ -123,8 +123,9 @@ func (s *server) put(ctx context.Context, room string, settings any) error {
 
 // usage is what a process used so far.
 type usage struct {
-	cpu time.Duration
-	rss int64 // bytes, now
+	cpu  time.Duration
+	rss  float64 // MiB, now
+	anon float64 // MiB of it that is its own: without the program's code, read from its file when first run
 }
 
 // used reads a process's usage from /proc (proc(5)). Clock ticks are 10 ms.
@@ -138,8 +139,22 @@ func used(pid int) (usage, error) {
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	user, _ := strconv.ParseInt(f[11], 10, 64)
 	system, _ := strconv.ParseInt(f[12], 10, 64)
-	pages, _ := strconv.ParseInt(f[21], 10, 64)
-	return usage{time.Duration(user+system) * 10 * time.Millisecond, pages * int64(os.Getpagesize())}, nil
+	u := usage{cpu: time.Duration(user+system) * 10 * time.Millisecond}
+	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		return usage{}, err
+	}
+	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
+		kib, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
+		switch key {
+		case "VmRSS":
+			u.rss = kib / 1024
+		case "RssAnon":
+			u.anon = kib / 1024
+		}
+	}
+	return u, nil
 }
 
 func (s *server) used() (usage, error) { return used(s.cmd.Process.Pid) }

@@ -278,7 +278,7 @@ func measureCrowd(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		share, memory, rate = append(share, 100*c.cpu/crowd), append(memory, c.mebibytes/crowd), append(rate, c.fps)
+		share, memory, rate = append(share, 100*c.cpu/crowd), append(memory, c.anon/crowd), append(rate, c.fps)
 	}
 	fmt.Fprintf(o.out, "%d people send and receive sound alone, %d of them talk, the others send their room's noise, 50 packets/s each.\n\n", crowd, talkers)
 	fmt.Fprintln(o.out, "| CPU a participant, % of a core | memory a participant, MiB | packets/s at each |\n|---|---|---|")
@@ -330,7 +330,7 @@ func crowdOnce(ctx context.Context, o options) (outcome, error) {
 	}
 	now, err := s.used()
 	return outcome{
-		cpu: share, mebibytes: float64(now.rss-idle.rss) / (1 << 20),
+		cpu: share, anon: now.anon - idle.anon, rss: now.rss - idle.rss,
 		fps: float64(packets(all)-before) / crowd / o.seconds.Seconds(),
 	}, err
 }
@@ -368,6 +368,6 @@ func measureIdle(ctx context.Context, o options) error {
 	}
 	now, err := s.used()
 	fmt.Fprintf(o.out, "| rooms | CPU, %% of a core | memory of the process, MiB |\n|---|---|---|\n| %d | %s | %.0f |\n",
-		rooms, share.show(2), float64(now.rss)/(1<<20))
+		rooms, share.show(2), now.rss)
 	return err
 }
