@@ -32,7 +32,7 @@ help: ## What there is to make
 
 .PHONY: build
 build: packages ## Build bin/tutti
-	go build -buildvcs=$(VCS) -o bin/tutti ./cmd/tutti
+	go build -buildvcs=$(VCS) -ldflags '$(LDFLAGS)' -o bin/tutti ./cmd/tutti
 
 .PHONY: run
 run: build ## Start a server with four synthetic people in a room; HTTP=:8080 UDP=:7882 PEOPLE=4 change it

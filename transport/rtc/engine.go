@@ -21,8 +21,8 @@ import (
 )
 
 // nackPackets is how many sent packets of each stream are kept to be sent again:
-// half a second of 1.5 Mbit/s and more, a power of two.
-const nackPackets = 512
+// more than a second of 1.5 Mbit/s, a power of two.
+const nackPackets = 256
 
 // newAPI answers pion's factory with what Tutti speaks and nothing else.
 func newAPI(cfg Config, s *sockets, logs logging.LoggerFactory) (*webrtc.API, error) {
