@@ -6,7 +6,9 @@
 // lock. Sizes are checked in Go before the library is entered; no slice that
 // is lent to C is written beyond its length; Close is explicit and idempotent,
 // and every other call after it answers an error. No package below codec reads
-// a clock, logs, starts a goroutine or calls back.
+// a clock, logs, starts a goroutine or calls back. What takes a library
+// milliseconds, as encoding a picture does, runs in a thread that belongs to
+// the encoder, and the caller's goroutine waits for it without a processor.
 package codec
 
 import "time"
