@@ -568,11 +568,11 @@ func TestCloseWaitsForWhoFinishes(t *testing.T) {
 			"in time": {time.Second, time.Second}, "never": {time.Hour, 5 * time.Second},
 		} {
 			w := newWorld(t)
-			var told []mixer.EventType
+			told := make(chan []mixer.EventType, 1)
 			ear := &mixertest.Ear{}
 			w.subscribe(t, mixer.SubscribeConfig{Sink: ear, Audio: true, Finish: func() {
 				ear.Closed()
-				told = w.types()
+				told <- w.types()
 				time.Sleep(c.takes)
 			}})
 			start := time.Now()
@@ -580,7 +580,7 @@ func TestCloseWaitsForWhoFinishes(t *testing.T) {
 			if took := time.Since(start); took != c.want {
 				t.Errorf("%s: closing took %v, want %v", name, took, c.want)
 			}
-			if slices.Contains(told, mixer.RoomFinished) {
+			if slices.Contains(<-told, mixer.RoomFinished) {
 				t.Errorf("%s: the end was told before", name)
 			}
 			if f := ear.Faults(); len(f) > 0 {
