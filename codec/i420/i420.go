@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -23,6 +24,7 @@ type Frame struct {
 
 	refs atomic.Int32
 	pool *Pool
+	back uint64 // the pool's puts when the frame came back
 }
 
 // New answers a frame of its own, outside any pool, with one reference. Sizes
@@ -191,11 +193,16 @@ const (
 type Pool struct {
 	mu   sync.Mutex
 	free []*Frame
+	puts uint64 // frames that came back so far
 	live atomic.Int64
 }
 
-// keep is how many unused frames a pool holds on to.
-const keep = 8
+// What a pool holds on to: so many unused frames, and each until so many others
+// have come back: a size that nobody asks for any more is not kept.
+const (
+	keep  = 8
+	stale = 256
+)
 
 // Get answers a frame of that size (rounded up to even numbers) with one
 // reference and undefined contents.
@@ -229,11 +236,19 @@ func (p *Pool) put(f *Frame) {
 	p.live.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) >= keep { // the oldest size has had its time
-		copy(p.free, p.free[1:])
-		p.free = p.free[:keep-1]
-	}
+	p.puts++
+	f.back = p.puts
 	p.free = append(p.free, f)
+	p.free = slices.DeleteFunc(p.free, func(o *Frame) bool { return p.puts-o.back >= stale })
+	if len(p.free) > keep {
+		oldest := 0
+		for i, o := range p.free {
+			if o.back < p.free[oldest].back {
+				oldest = i
+			}
+		}
+		p.free = slices.Delete(p.free, oldest, oldest+1)
+	}
 }
 
 // Live answers how many frames are held by somebody; a test that ends with
