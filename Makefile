@@ -20,8 +20,9 @@ TIMEOUT  ?= 10m
 # polls every 20 us for a while: a tenth of what a small room costs. With a
 # schedtrace period it sleeps up to 10 ms instead. Nothing here needs it sooner,
 # as no goroutine is in C for long: the video encoder has a thread of its own.
-# The side effect is a line "SCHED ..." on standard error every 24 days. A plain
-# go build works as well and uses that tenth more.
+# It does so also in an idle process, for half a percent of a core, and writes a
+# line "SCHED ..." on standard error every 24 days. A plain go build works as
+# well and uses that tenth more.
 LDFLAGS ?= -X runtime.godebugDefault=schedtrace=2147483647
 
 GO_FILES = $(shell find . -name '*.go' -not -path './.cache/*' -not -path '*/node_modules/*')
