@@ -56,7 +56,59 @@ func (s *sockets) listenUDP(cfg Config, logs logging.LoggerFactory) error {
 		return err
 	}
 	s.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Net: cfg.Net, Logger: logs.NewLogger("ice")})
+	if cfg.Loopback && addr.IP.IsLoopback() && cfg.PacketConn == nil && cfg.Net == nil {
+		s.listenWithin(conn, logs)
+	}
 	return nil
+}
+
+// listenWithin lets programs of this host in by its other addresses too, where
+// they have them: Firefox offers no loopback candidate and pairs none with its
+// own, so that it would never reach a server on 127.0.0.1. What comes from
+// another host is dropped unread.
+func (s *sockets) listenWithin(first net.PacketConn, logs logging.LoggerFactory) {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return
+	}
+	muxes := []ice.UDPMux{s.udp}
+	for _, a := range own {
+		n, ok := a.(*net.IPNet)
+		if !ok || n.IP.To4() == nil || n.IP.IsLoopback() {
+			continue
+		}
+		conn, err := listenOne(&net.UDPAddr{IP: n.IP, Port: first.LocalAddr().(*net.UDPAddr).Port})
+		if err != nil {
+			continue // 127.0.0.1 serves all but Firefox
+		}
+		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{
+			UDPConn: withinHost{conn, n.IP}, Logger: logs.NewLogger("ice"),
+		}))
+	}
+	if len(muxes) > 1 {
+		s.udp = ice.NewMultiUDPMuxDefault(muxes...)
+	}
+}
+
+// withinHost is a socket on one of the host's addresses that hears nobody but
+// that address itself. The kernel takes no packet from the network that claims
+// to come from one of the host's own addresses.
+type withinHost struct {
+	net.PacketConn
+	ip net.IP
+}
+
+// ReadFrom reads the next datagram that was sent from the socket's own address.
+func (w withinHost) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := w.PacketConn.ReadFrom(p)
+		if err != nil {
+			return n, from, err
+		}
+		if a, ok := from.(*net.UDPAddr); ok && a.IP.Equal(w.ip) {
+			return n, from, nil
+		}
+	}
 }
 
 func listenOne(addr *net.UDPAddr) (net.PacketConn, error) {

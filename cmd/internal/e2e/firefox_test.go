@@ -16,13 +16,11 @@ import (
 )
 
 // prefs are Firefox's settings for tests: no questions, no calls home, and
-// media over loopback.
+// nothing that changes how media connects.
 var prefs = fmt.Sprintf(`
 user_pref("media.navigator.audio.fake_frequency", %.0f);
 user_pref("media.navigator.streams.fake", true);
 user_pref("media.navigator.permission.disabled", true);
-user_pref("media.peerconnection.ice.loopback", true);
-user_pref("media.peerconnection.ice.obfuscate_host_addresses", false);
 user_pref("media.autoplay.default", 0);
 user_pref("media.autoplay.blocking_policy", 0);
 user_pref("media.gmp-manager.updateEnabled", false);
