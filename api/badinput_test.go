@@ -313,6 +313,7 @@ func TestBadSettings(t *testing.T) {
 		`{"audio":{"max_talkers":-1}}`:                           "audio.max_talkers",
 		`{"audio":{"bitrate_bps":1}}`:                            "audio.bitrate_bps",
 		`{"audio":{"stereo":1}}`:                                 "audio.stereo",
+		`{"audio":{"stereo":true}}`:                              "audio.stereo",
 		`{"renditions":[]}`:                                      "renditions",
 		`{"renditions":{}}`:                                      "renditions",
 		`{"renditions":[null]}`:                                  "renditions[0]",

@@ -83,6 +83,7 @@ func (s *Settings) Validate() error {
 		{"canvas.fps", s.Canvas.FPS >= 5 && s.Canvas.FPS <= 60, "must be 5 to 60"},
 		{"canvas.background", parses(s.Canvas.Background), "must be a colour like #101418"},
 		{"audio.max_talkers", s.Audio.MaxTalkers >= 0 && s.Audio.MaxTalkers <= 50, "must be 0 to 50"},
+		{"audio.stereo", !s.Audio.Stereo, "must be false in this version: rooms are mono"},
 		{"audio.bitrate_bps", s.Audio.BitrateBPS >= 12000 && s.Audio.BitrateBPS <= 128000, "must be 12000 to 128000"},
 		{"max_participants", s.MaxParticipants >= 1 && s.MaxParticipants <= 10000, "must be 1 to 10000"},
 		{"empty_timeout_s", s.EmptyTimeoutS >= 0 && s.EmptyTimeoutS <= 86400, "must be 0 to 86400"},
