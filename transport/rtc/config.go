@@ -65,7 +65,9 @@ type Config struct {
 	// PublicIPs replace the addresses of the host candidates where the host
 	// stands behind a one-to-one NAT.
 	PublicIPs []string
-	// Loopback offers 127.0.0.1 too: for a client on the same machine.
+	// Loopback offers 127.0.0.1 too: for a client on the same machine. Where
+	// Listen is on loopback it also binds the host's other IPv4 addresses, for
+	// Firefox, and drops there whatever another host sends.
 	Loopback bool
 	// Lite makes the gateway an ICE-lite agent (RFC 8445, section 2.5): no checks
 	// are sent, so no stranger's address is ever probed, but whoever dies is
