@@ -102,7 +102,7 @@ func parseShare(v string) (float64, error) {
 	if percent {
 		s /= 100
 	}
-	return s + 0, must(err == nil && s >= 0 && s <= 1, v, "a share such as 2% or 0.02") // + 0: there is no -0
+	return s, must(err == nil && s >= 0 && s <= 1, v, "a share such as 2% or 0.02")
 }
 
 func formatShare(s float64) string { return strconv.FormatFloat(s, 'g', -1, 64) }

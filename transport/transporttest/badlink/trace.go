@@ -10,7 +10,8 @@ import (
 type Trace struct {
 	// Up is from the client to the server, Down back; each in the order of time.
 	Up, Down []Step
-	// Repeat is when the trace begins anew, after all steps; 0: never.
+	// Repeat is when the trace begins anew, after all steps and at 1 ms or later;
+	// 0: never.
 	Repeat time.Duration
 }
 
@@ -28,10 +29,12 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("badlink: line %d: %s", e.Line, e.Reason) }
 
-// What a trace may have at most.
+// What a trace may have: a step so late, so many lines, and rounds that are not
+// shorter.
 const (
-	maxAt    = 366 * 24 * time.Hour
-	maxLines = 1 << 20
+	maxAt     = 366 * 24 * time.Hour
+	maxLines  = 1 << 20
+	minRepeat = time.Millisecond
 )
 
 // Parse reads a trace in the format of the package comment. Its error is a
@@ -98,6 +101,9 @@ func (p *parser) repeat(at time.Duration, more []string) error {
 	}
 	if at <= p.at || len(p.trace.Up)+len(p.trace.Down) == 0 {
 		return fmt.Errorf("repeat comes after the last step")
+	}
+	if at < minRepeat {
+		return fmt.Errorf("%v is too short to repeat", at)
 	}
 	p.trace.Repeat = at
 	return nil
@@ -183,7 +189,7 @@ func (t Trace) Check() error {
 			last = s.At
 		}
 	}
-	if t.Repeat < 0 {
+	if t.Repeat != 0 && t.Repeat < minRepeat {
 		return fmt.Errorf("%w: repeat at %v", ErrConditions, t.Repeat)
 	}
 	return nil

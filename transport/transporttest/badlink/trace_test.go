@@ -88,6 +88,7 @@ func TestParseRefuses(t *testing.T) {
 		"at 0s mtu=-1":                           "not from 0",
 		"at 0s repeat":                           "after the last",
 		"at 1s loss=1%\nat 1s repeat":            "after the last",
+		"at 0s loss=1%\nat 1us repeat":           "too short",
 		"at 1s loss=1%\nat 2s repeat 3":          "after repeat",
 		"at 1s loss=1%\nat 2s repeat\nat 3s up ": "after repeat",
 	} {
@@ -111,6 +112,7 @@ func TestCheck(t *testing.T) {
 		{Trace{Down: []Step{sec(-1)}}, false},
 		{Trace{Down: []Step{sec(0), sec(1)}, Repeat: time.Second}, false},
 		{Trace{Repeat: -1}, false},
+		{Trace{Repeat: 999 * time.Microsecond}, false},
 		{Trace{Up: []Step{{Conditions: Conditions{Loss: 2}}}}, false},
 		{Trace{Up: []Step{{Conditions: Conditions{Loss: math.NaN()}}}}, false},
 		{Trace{Up: []Step{{Conditions: Conditions{Burst: Burst{LossGood: -1}}}}}, false},
@@ -127,7 +129,7 @@ func TestCheck(t *testing.T) {
 // that a pipe plays it without taking long.
 func FuzzParse(f *testing.F) {
 	f.Add("at 0s delay=20ms loss=1%\nat 10s up rate=300kbit/s queue=200ms # slow\nat 30s repeat\n")
-	f.Add("at 0s down clear jitter=30ms scatter=yes burst=1%,25%\nat 1ns repeat")
+	f.Add("at 0s down clear jitter=30ms scatter=yes burst=1%,25%\nat 1ms repeat")
 	f.Add("at 1h2m up mtu=1280 queue=1s,64kB duplicate=0.1 reorder=5% late=1us\n")
 	f.Add("at 0s loss=-0 rate=0.1bit/s burst=0,0")
 	f.Add("at 0s rate=1bit/s\nat 1s rate=1000Gbit/s\nat 2s rate=1bit/s queue=1h\nat 3s repeat")
@@ -209,6 +211,44 @@ func TestStepsReachWhatWaits(t *testing.T) {
 	want := []time.Duration{10 * time.Millisecond, 25 * time.Millisecond, 45 * time.Millisecond, 50 * time.Millisecond}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+
+	// So it is too where nobody asks in between.
+	p = New[int](start, Config[int]{})
+	p.Play(start, trace.Up, trace.Repeat)
+	for i := range 4 {
+		p.Push(start, 1000, i)
+	}
+	for i, d := range want[2:] {
+		if got := pops(p, d-1); got != 2-2*i {
+			t.Errorf("%d have left before %v", got, d)
+		}
+		if got := pops(p, d); got != 1 {
+			t.Errorf("%d leave at %v", got, d)
+		}
+	}
+}
+
+// pops answers how many have left by then.
+func pops(p *Pipe[int], now time.Duration) (n int) {
+	for _, _, ok := p.Pop(at(now)); ok; _, _, ok = p.Pop(at(now)) {
+		n++
+	}
+	return n
+}
+
+func TestRoundsThatNobodySawAreSkipped(t *testing.T) {
+	trace, err := Parse("at 0s delay=10ms\nat 0.6ms delay=20ms\nat 1ms repeat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New[int](start, Config[int]{})
+	p.Play(start, trace.Up, trace.Repeat)
+	const later = 200 * 365 * 24 * time.Hour // more rounds than can be played
+	for _, c := range []struct{ at, want time.Duration }{{599_999, 10}, {600_000, 20}, {1_000_000, 10}} {
+		if got := p.Conditions(at(later + c.at)).Delay; got != c.want*time.Millisecond {
+			t.Errorf("%v at %v", got, c.at)
+		}
 	}
 }
 
