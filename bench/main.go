@@ -46,6 +46,7 @@ var parts = []part{
 	{"delay", "what the server adds to the sound's delay", measureDelay},
 	{"joins", "from the offer to the first sound and picture", measureJoins},
 	{"crowd", "fifty in a room of sound, three talking", measureCrowd},
+	{"janus", "a hundred in a room of sound, three talking, beside Janus AudioBridge", measureJanus},
 	{"idle", "a thousand empty rooms", measureIdle},
 }
 

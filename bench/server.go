@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +22,10 @@ import (
 
 // server is a tutti process under measurement.
 type server struct {
-	url  string
-	cmd  *exec.Cmd
-	data string
+	url   string
+	media netip.AddrPort // the UDP port of all sessions
+	cmd   *exec.Cmd
+	data  string
 }
 
 // startServer starts `tutti serve --dev` on free loopback ports and waits until
@@ -41,7 +43,7 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + address, data: data}
+	s := &server{url: "http://" + address, data: data, media: netip.MustParseAddrPort(media)}
 	s.cmd = exec.CommandContext(ctx, o.binary, "serve", "--dev", "--http", address, "--udp", media, "--data", data)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = 15 * time.Second

@@ -93,7 +93,7 @@ func (c *Client) negotiate(ctx context.Context, join Join) error {
 }
 
 func (l *Load) newClient(i int) (*Client, error) {
-	socket, err := Bind(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
+	socket, err := Bind(netip.AddrPortFrom(l.cfg.Local, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +124,9 @@ func (c *Client) connect(l *Load, logs *logging.DefaultLoggerFactory) error {
 	s.SetICEUDPMux(c.mux)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(net.IP.IsLoopback)
-	s.SetRemoteIPFilter(net.IP.IsLoopback)
+	here := func(ip net.IP) bool { return ip.Equal(l.cfg.Local.AsSlice()) }
+	s.SetIPFilter(here)
+	s.SetRemoteIPFilter(here) // load never leaves the host
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.DisableActiveTCP(true)
 	s.SetDTLSRetransmissionInterval(200 * time.Millisecond)

@@ -7,7 +7,7 @@
 // waits for the sockets of all clients and reads each in batches, one thread
 // sends what is due. That is 2 to 4 µs a packet, most of it the kernel's.
 //
-// Each client has a UDP socket, hence an address, of its own on 127.0.0.1. It
+// Each client has a UDP socket, hence an port, of its own. It
 // authenticates and decrypts every packet, counts losses by sequence numbers
 // (RFC 3550, appendix A.3) and delays by timestamps (RFC 5481, section 4.2),
 // sends Opus packets with their levels (RFC 6464), and a report each second. It

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ func (k Kind) clockRate() int {
 // Config says what the clients of a load are; the zero value makes clients that
 // nothing is offered for.
 type Config struct {
+	// Local is the address of this host, IPv4, that both the clients and the server
+	// are on; the zero value stands for 127.0.0.1.
+	Local netip.Addr
 	// Voice is what the i-th client says, a packet each Interval, again and again
 	// from its beginning; nil, or an answer without packets, for a client that sends
 	// nothing.
@@ -82,6 +86,9 @@ type Load struct {
 func New(cfg Config) (*Load, error) {
 	if cfg.Late == 0 {
 		cfg.Late = 100 * time.Millisecond
+	}
+	if !cfg.Local.IsValid() {
+		cfg.Local = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

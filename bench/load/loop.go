@@ -89,8 +89,8 @@ func (l *loop) close() error {
 
 func (l *loop) run() {
 	defer close(l.done)
-	runtime.LockOSThread() // it is in the kernel most of the time
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // it is in the kernel most of the time, and ends with the goroutine
+	first()
 	for {
 		n, err := unix.EpollWait(l.epoll, l.events[:], -1)
 		if err != nil && err != unix.EINTR {

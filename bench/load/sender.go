@@ -112,8 +112,8 @@ func (s *sender) run() {
 	defer close(s.done)
 	// The runtime's timers are a millisecond coarse while a process is idle, which
 	// would send all packets of a millisecond together.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // it ends with the goroutine
+	first()
 	for {
 		wait, ok := s.work(time.Now())
 		if !ok {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"tutti/assets/speech"
+	"tutti/bench/load"
+)
+
+// assembly is the number of people of the large room of sound.
+const assembly = 100
+
+// voices answers what the people of a room of sound send: some talk all the
+// time, the others send their room's noise.
+func voices() (func(i int) []speech.Packet, error) {
+	noise, err := roomNoise()
+	if err != nil {
+		return nil, err
+	}
+	var talk3 [talkers][]speech.Packet
+	for i := range talk3 {
+		if talk3[i], err = talk(i); err != nil {
+			return nil, err
+		}
+	}
+	return func(i int) []speech.Packet {
+		if i < talkers {
+			return talk3[i]
+		}
+		return noise
+	}, nil
+}
+
+// door answers how the clients of a load enter a room, by participants, whip or
+// whep.
+func (s *server) door(room, door string) load.Join {
+	return func(ctx context.Context, _ int, offer string) (string, func(context.Context), error) {
+		answer, header, err := s.call(ctx, http.MethodPost, "/v1/rooms/"+room+"/"+door, "application/sdp", []byte(offer))
+		if err != nil {
+			return "", nil, err
+		}
+		leave := func(ctx context.Context) { _, _, _ = s.call(ctx, http.MethodDelete, header.Get("Location"), "", nil) }
+		return string(answer), leave, nil
+	}
+}
+
+// window is what one server did for the assembly in one measurement.
+type window struct {
+	cpu   float64 // s per s
+	own   float64 // of the clients
+	anon  float64 // MiB over the idle server
+	stats load.Stats
+	took  time.Duration
+}
+
+// rate is in packets a second at each client.
+func (w window) rate() float64 {
+	return float64(w.stats.Sound.Packets) / float64(w.stats.Clients) / w.took.Seconds()
+}
+
+// measureJanus puts the same clients with the same packets into Tutti and into
+// Janus' AudioBridge. Both together would need more than two cores, so they
+// take turns, and are compared turn by turn.
+func measureJanus(ctx context.Context, o options) error {
+	var ours, theirs []window
+	for range o.runs {
+		w, err := tuttiAssembly(ctx, o)
+		if err != nil {
+			return fmt.Errorf("tutti: %w", err)
+		}
+		ours = append(ours, w)
+		if w, err = janusAssembly(ctx, o); err != nil {
+			return fmt.Errorf("janus: %w", err)
+		}
+		theirs = append(theirs, w)
+	}
+	fmt.Fprintf(o.out, "%d people send and receive sound alone, %d of them talk, the others send their room's noise, 50 packets/s each, each at times of its own.\n", assembly, talkers)
+	fmt.Fprintf(o.out, "Debian's Janus with a room at 48 kHz and its defaults; by turns Tutti and Janus, %v each. The clients (bench/load) are the same.\n\n", o.seconds)
+	fmt.Fprintln(o.out, "| server | CPU a participant, % of a core | memory a participant, KiB | packets/s at each | least at one | lost | sent over 10 ms late by the clients | CPU of all clients, cores |")
+	fmt.Fprintln(o.out, "|---|---|---|---|---|---|---|---|")
+	showWindows(o, "Tutti", ours)
+	showWindows(o, "Janus AudioBridge", theirs)
+	var cpu, packet series
+	for i := range ours {
+		cpu = append(cpu, ours[i].cpu/theirs[i].cpu)
+		packet = append(packet, ours[i].cpu/ours[i].rate()/(theirs[i].cpu/theirs[i].rate()))
+	}
+	fmt.Fprintf(o.out, "\nRatio of CPU, turn by turn: %s; for a packet that came: %s.\n", cpu.show(3), packet.show(3))
+	fmt.Fprintln(o.out, "A server with less than 50 packets/s at each does not keep up: it is compared for less work than it was asked for.")
+	return nil
+}
+
+func showWindows(o options, name string, all []window) {
+	var cpu, own, memory, rate, least, lost, late series
+	for _, w := range all {
+		cpu, own, memory = append(cpu, 100*w.cpu/assembly), append(own, w.own), append(memory, 1024*w.anon/assembly)
+		rate, least = append(rate, w.rate()), append(least, float64(w.stats.Sound.Least)/w.took.Seconds())
+		lost, late = append(lost, float64(w.stats.Sound.Lost)), append(late, float64(w.stats.SentLate))
+	}
+	fmt.Fprintf(o.out, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", name,
+		cpu.show(3), memory.show(0), rate.show(2), least.show(2), lost.show(0), late.show(0), own.show(2))
+}
+
+func tuttiAssembly(ctx context.Context, o options) (window, error) {
+	s, err := startServer(ctx, o)
+	if err != nil {
+		return window{}, err
+	}
+	defer s.stop()
+	return assemble(ctx, o, s.cmd.Process.Pid, s.media.Addr(), s.door("bench", "participants"))
+}
+
+func janusAssembly(ctx context.Context, o options) (window, error) {
+	here, err := hostAddress()
+	if err != nil {
+		return window{}, err
+	}
+	j, err := startJanus(ctx)
+	if err != nil {
+		return window{}, err
+	}
+	defer j.stop()
+	return assemble(ctx, o, j.cmd.Process.Pid, here, j.join)
+}
+
+// assemble fills a room of the server with that process, which takes media on
+// that address, and measures it.
+func assemble(ctx context.Context, o options, pid int, at netip.Addr, join load.Join) (w window, err error) {
+	if err := sleep(ctx, time.Second); err != nil {
+		return w, err
+	}
+	idle, err := used(pid)
+	if err != nil {
+		return w, err
+	}
+	voice, err := voices()
+	if err != nil {
+		return w, err
+	}
+	l, err := load.New(load.Config{Local: at, Voice: voice, Listen: true, Feedback: true})
+	if err != nil {
+		return w, err
+	}
+	defer func() { _ = l.Close() }()
+	if err := l.Add(ctx, assembly, join); err != nil {
+		return w, err
+	}
+	if err := sleep(ctx, warmUp); err != nil {
+		return w, err
+	}
+	l.Reset()
+	before, err := used(pid)
+	if err != nil {
+		return w, err
+	}
+	start, own := time.Now(), ownCPU()
+	if err := sleep(ctx, o.seconds); err != nil {
+		return w, err
+	}
+	after, err := used(pid)
+	w.stats, w.took = l.Stats(), time.Since(start)
+	w.own = (ownCPU() - own).Seconds() / w.took.Seconds()
+	w.cpu, w.anon = (after.cpu-before.cpu).Seconds()/w.took.Seconds(), after.anon-idle.anon
+	return w, err
+}
