@@ -47,6 +47,7 @@ var parts = []part{
 	{"joins", "from the offer to the first sound and picture", measureJoins},
 	{"crowd", "fifty in a room of sound, three talking", measureCrowd},
 	{"janus", "a hundred in a room of sound, three talking, beside Janus AudioBridge", measureJanus},
+	{"viewers", "three hundred watch one room", measureViewers},
 	{"idle", "a thousand empty rooms", measureIdle},
 }
 
