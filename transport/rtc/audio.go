@@ -4,11 +4,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
-
 	"tutti/codec/pcm"
 	"tutti/mixer"
 	"tutti/transport/jitter"
+	"tutti/transport/plane"
 )
 
 const (
@@ -22,13 +21,13 @@ const (
 	ramp = 240
 )
 
-// audioIn is a participant's voice: packets are pushed by the recv goroutine
+// audioIn is a participant's voice: packets are pushed as they come
 // and pulled, decoded only then, by the audio loop. Mono.
 type audioIn struct {
 	buf     *jitter.Buffer
 	samples func(payload []byte) (int, bool)
 
-	// What the newest packet announced; written by the recv goroutine.
+	// What the newest packet announced; written by push.
 	level    atomic.Int32 // dBov
 	levelAt  atomic.Int64 // Unix time in nanoseconds, 0: never
 	badCount atomic.Uint64
@@ -54,14 +53,13 @@ func newAudioIn(c Codecs) (*audioIn, error) {
 	}, nil
 }
 
-// push takes a packet; for the recv goroutine. level is the identifier of the
-// RFC 6464 header extension, 0 where it was not negotiated.
-func (a *audioIn) push(now time.Time, p *rtp.Packet, level uint8) {
+// push takes a packet as it comes, one at a time.
+func (a *audioIn) push(p *plane.Packet) {
 	quiet := false
-	if ext := p.GetExtension(level); level != 0 && len(ext) > 0 {
-		dbov := -int32(ext[0] & 0x7f) // the top bit is voice activity (RFC 6464, section 3)
+	if p.Ext.HasLevel {
+		dbov := int32(p.Ext.Level)
 		a.level.Store(dbov)
-		a.levelAt.Store(now.UnixNano())
+		a.levelAt.Store(p.At.UnixNano())
 		quiet = dbov <= quietDBOV
 	}
 	if len(p.Payload) == 0 {
@@ -73,7 +71,7 @@ func (a *audioIn) push(now time.Time, p *rtp.Packet, level uint8) {
 		return
 	}
 	a.buf.SetQuiet(quiet)
-	a.buf.Push(now, p.SequenceNumber, p.Timestamp, n, p.Payload)
+	a.buf.Push(p.At, p.SequenceNumber, p.Timestamp, n, p.Payload)
 }
 
 // Level answers what the newest packet announced.

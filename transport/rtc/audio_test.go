@@ -8,6 +8,7 @@ import (
 
 	"tutti/codec/pcm"
 	"tutti/mixer"
+	"tutti/transport/plane"
 )
 
 // voice is an audioIn with a clock of its own and a sender that can be driven.
@@ -37,8 +38,11 @@ func newVoice(t testing.TB) *voice {
 func (v *voice) say(ms, value byte) {
 	p := &rtp.Packet{Header: rtp.Header{SequenceNumber: v.seq, Timestamp: v.ts}, Payload: []byte{ms, value, 0, 0}} // up to 2 bytes would be DTX
 	v.lose(ms)
-	v.push(v.now, p, 0)
+	v.push(v.packet(p))
 }
+
+// packet is p as it comes now.
+func (v *voice) packet(p *rtp.Packet) *plane.Packet { return &plane.Packet{Packet: *p, At: v.now} }
 
 func (v *voice) lose(ms byte) { v.seq++; v.ts += uint32(ms) * 48 }
 
@@ -198,7 +202,7 @@ func TestSkipWithinPacket(t *testing.T) {
 func TestDamagedSoundIsConcealed(t *testing.T) {
 	v := newVoice(t)
 	v.run(10, 50)
-	v.push(v.now, &rtp.Packet{Header: rtp.Header{SequenceNumber: v.seq, Timestamp: v.ts}, Payload: []byte{0, 0}}, 0)
+	v.push(v.packet(&rtp.Packet{Header: rtp.Header{SequenceNumber: v.seq, Timestamp: v.ts}, Payload: []byte{0, 0}}))
 	if v.badCount.Load() != 1 {
 		t.Error("a packet without duration was not counted")
 	}
@@ -214,15 +218,13 @@ func TestLevel(t *testing.T) {
 	if _, ok := v.Level(v.now); ok || v.Announces() {
 		t.Error("a level before the first packet")
 	}
-	p := &rtp.Packet{Header: rtp.Header{Version: 2}, Payload: []byte{20, 1}}
-	if err := p.SetExtension(3, []byte{0x80 | 42}); err != nil {
-		t.Fatal(err)
-	}
-	v.push(v.now, p, 4)
+	p := v.packet(&rtp.Packet{Header: rtp.Header{Version: 2}, Payload: []byte{20, 1}})
+	v.push(p)
 	if v.Announces() {
-		t.Error("another extension was taken for the level")
+		t.Error("a packet without a level announced one")
 	}
-	v.push(v.now, p, 3)
+	p.Ext = plane.Extensions{HasLevel: true, Level: -42, Voice: true}
+	v.push(p)
 	if l, ok := v.Level(v.now.Add(100 * time.Millisecond)); !ok || l != -42 {
 		t.Errorf("level %v %v", l, ok)
 	}
@@ -234,11 +236,11 @@ func TestLevel(t *testing.T) {
 func TestVoiceAllocatesNothing(t *testing.T) {
 	v := newVoice(t)
 	v.run(50, 50)
-	p := &rtp.Packet{Header: rtp.Header{}, Payload: []byte{20, 50, 0, 0}}
+	p := v.packet(&rtp.Packet{Header: rtp.Header{}, Payload: []byte{20, 50, 0, 0}})
 	say := func() {
-		p.SequenceNumber, p.Timestamp = v.seq, v.ts
+		p.SequenceNumber, p.Timestamp, p.At = v.seq, v.ts, v.now
 		v.lose(20)
-		v.push(v.now, p, 0)
+		v.push(p)
 	}
 	if n := testing.AllocsPerRun(200, func() {
 		say()

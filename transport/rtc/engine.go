@@ -10,9 +10,6 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
-	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -20,27 +17,17 @@ import (
 	"tutti/codec"
 )
 
-// nackPackets is how many sent packets of each stream are kept to be sent again:
-// more than a second of 1.5 Mbit/s, a power of two.
-const nackPackets = 256
-
-// newAPI answers pion's factory with what Tutti speaks and nothing else.
-func newAPI(cfg Config, s *sockets, logs logging.LoggerFactory) (*webrtc.API, error) {
-	media := &webrtc.MediaEngine{}
-	if err := registerMedia(media); err != nil {
+// newEngine answers what Tutti speaks and nothing else.
+func newEngine() (*webrtc.MediaEngine, error) {
+	m := &webrtc.MediaEngine{}
+	if err := registerMedia(m); err != nil {
 		return nil, fmt.Errorf("rtc: register codecs: %w", err)
 	}
-	registry := &interceptor.Registry{}
-	if err := registerInterceptors(media, registry, logs); err != nil {
-		return nil, fmt.Errorf("rtc: register interceptors: %w", err)
-	}
-	settings, err := settingEngine(cfg, s, logs)
-	if err != nil {
-		return nil, err
-	}
-	return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry),
-		webrtc.WithSettingEngine(settings)), nil
+	return m, nil
 }
+
+// noInterceptors leaves RTP and RTCP to the media plane alone.
+func noInterceptors() *interceptor.Registry { return &interceptor.Registry{} }
 
 func registerMedia(m *webrtc.MediaEngine) error {
 	audio := webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
@@ -49,7 +36,12 @@ func registerMedia(m *webrtc.MediaEngine) error {
 	}}
 	video := webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeVP8, ClockRate: codec.VideoClockRate,
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+		RTCPFeedback: []webrtc.RTCPFeedback{
+			{Type: "ccm", Parameter: "fir"},
+			{Type: "nack"},
+			{Type: "nack", Parameter: "pli"},
+			{Type: webrtc.TypeRTCPFBTransportCC},
+		},
 	}}
 	again := webrtc.RTPCodecParameters{PayloadType: 97, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeRTX, ClockRate: codec.VideoClockRate, SDPFmtpLine: "apt=96",
@@ -62,31 +54,22 @@ func registerMedia(m *webrtc.MediaEngine) error {
 			return err
 		}
 	}
-	return m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.AudioLevelURI}, webrtc.RTPCodecTypeAudio,
-		webrtc.RTPTransceiverDirectionRecvonly)
-}
-
-// registerInterceptors takes what is needed and no more: NACK both ways,
-// receiver reports, and transport-wide feedback so that browsers raise their
-// rate. Sender reports are our own (see report.go), since only they can lie on
-// the room's clock.
-func registerInterceptors(m *webrtc.MediaEngine, r *interceptor.Registry, logs logging.LoggerFactory) error {
-	ask, err := nack.NewGeneratorInterceptor(nack.WithGeneratorLoggerFactory(logs), nack.GeneratorInterval(50*time.Millisecond))
-	if err != nil {
-		return err
+	// The camera's rate follows transport-wide feedback; sound has no need of it.
+	for _, e := range []struct {
+		uri  string
+		kind webrtc.RTPCodecType
+	}{
+		{sdp.AudioLevelURI, webrtc.RTPCodecTypeAudio},
+		{sdp.SDESMidURI, webrtc.RTPCodecTypeAudio},
+		{sdp.SDESMidURI, webrtc.RTPCodecTypeVideo},
+		{sdp.TransportCCURI, webrtc.RTPCodecTypeVideo},
+	} {
+		x := webrtc.RTPHeaderExtensionCapability{URI: e.uri}
+		if err := m.RegisterHeaderExtension(x, e.kind, webrtc.RTPTransceiverDirectionRecvonly); err != nil {
+			return err
+		}
 	}
-	answer, err := nack.NewResponderInterceptor(nack.WithResponderLoggerFactory(logs), nack.ResponderSize(nackPackets))
-	if err != nil {
-		return err
-	}
-	received, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(logs))
-	if err != nil {
-		return err
-	}
-	r.Add(answer)
-	r.Add(ask)
-	r.Add(received)
-	return webrtc.ConfigureTWCCSenderWithOptions(m, r, twcc.WithLoggerFactory(logs))
+	return nil
 }
 
 func settingEngine(cfg Config, s *sockets, logs logging.LoggerFactory) (webrtc.SettingEngine, error) {
@@ -101,10 +84,11 @@ func settingEngine(cfg Config, s *sockets, logs logging.LoggerFactory) (webrtc.S
 	e.DisableActiveTCP(true)
 	e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	e.SetIncludeLoopbackCandidate(cfg.Loopback || onLoopback(cfg.Listen))
-	e.SetICETimeouts(cfg.DisconnectedTimeout, cfg.FailedTimeout, cfg.KeepAlive)
+	// Media does not pass ICE, so that ICE can't tell who is silent: the media
+	// plane does.
+	e.SetICETimeouts(0, 0, cfg.KeepAlive)
 	e.SetLite(cfg.Lite)
 	e.SetDTLSRetransmissionInterval(200 * time.Millisecond)
-	e.SetSRTPReplayProtectionWindow(512) // packets sent again come late
 	if cfg.Net != nil {
 		e.SetNet(cfg.Net)
 	}

@@ -2,12 +2,14 @@ package rtc
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"github.com/pion/webrtc/v4"
 
 	"tutti/mixer"
+	"tutti/transport/plane"
 )
 
 // Request asks for a session in a room.
@@ -20,10 +22,14 @@ type Request struct {
 // Gateway opens sessions on one UDP port.
 type Gateway struct {
 	cfg    Config
-	api    *webrtc.API
-	socket *sockets
-	certs  []webrtc.Certificate // one, so that its fingerprint stays
-	panics atomic.Uint64
+	engine *webrtc.MediaEngine
+	// settings are copied for each peer.
+	settings webrtc.SettingEngine
+	plane    *plane.Plane
+	socket   *sockets
+	certs    []webrtc.Certificate // one, so that its fingerprint stays
+	newMedia func(*Peer) (media, error)
+	panics   atomic.Uint64
 
 	work sync.WaitGroup // one per peer that is not wholly gone
 
@@ -42,24 +48,33 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	logs := loggerFactory{cfg.Logger}
-	socket, err := listen(cfg, logs)
+	engine, err := newEngine()
 	if err != nil {
-		return nil, err
-	}
-	api, err := newAPI(cfg, socket, logs)
-	if err != nil {
-		socket.close()
 		return nil, err
 	}
 	cert, err := newCertificate()
 	if err != nil {
-		socket.close()
 		return nil, err
 	}
-	return &Gateway{
-		cfg: cfg, api: api, socket: socket, certs: []webrtc.Certificate{*cert},
+	g := &Gateway{
+		cfg: cfg, engine: engine, plane: plane.New(), certs: []webrtc.Certificate{*cert}, newMedia: newPlaneMedia,
 		peers: map[key]*Peer{}, fans: map[string]*fanout{},
-	}, nil
+	}
+	if g.socket, err = listen(cfg, g.plane, logs); err != nil {
+		return nil, errors.Join(err, g.plane.Close())
+	}
+	if g.settings, err = settingEngine(cfg, g.socket, logs); err != nil {
+		g.closeSockets()
+		return nil, err
+	}
+	return g, nil
+}
+
+// closeSockets ends the sockets; those who close them say only that they were
+// closed before.
+func (g *Gateway) closeSockets() {
+	g.socket.close()
+	_ = g.plane.Close()
 }
 
 // Open checks the offer, admits the participant and answers when the answer is
@@ -87,6 +102,9 @@ func (g *Gateway) Sessions() int {
 // Panics answers how many goroutines of peers were ended by a panic.
 func (g *Gateway) Panics() uint64 { return g.panics.Load() }
 
+// Media answers the counts of the media plane.
+func (g *Gateway) Media() plane.Stats { return g.plane.Stats() }
+
 // Addresses answers the UDP addresses that are bound.
 func (g *Gateway) Addresses() []string { return g.socket.addresses() }
 
@@ -111,7 +129,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	g.socket.close()
+	g.closeSockets()
 	return err
 }
 

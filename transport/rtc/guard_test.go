@@ -74,7 +74,7 @@ func TestKeyFrameRequestsReachTheRoom(t *testing.T) {
 		p.ring.mu.Lock() // as an overflow leaves it
 		p.ring.askKey = true
 		p.ring.mu.Unlock()
-		p.ring.signal()
+		p.ready()
 		time.Sleep(time.Second)
 		if n := sub.keyFrames.Load(); n != 3 {
 			t.Errorf("after an overflow %d requests", n)

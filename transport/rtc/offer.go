@@ -37,6 +37,19 @@ type section struct {
 
 func (s section) offered() bool { return s.mid != "" }
 
+// streams answers the places of sound and picture among the streams that the
+// client takes, -1 where it takes none.
+func (o *offer) streams() (audio, video int) {
+	audio, video = -1, -1
+	if o.audio.receives {
+		audio = 0
+	}
+	if o.video.receives {
+		video = audio + 1
+	}
+	return audio, video
+}
+
 // checkOffer parses the offer and answers it without what the gateway does not
 // take part in (simulcast, candidates that it cannot use), or an *Error.
 func checkOffer(text string, role mixer.Role, maxBytes int) (*offer, error) {
@@ -222,9 +235,9 @@ func (o *offer) checkTransport() error {
 			return ErrInvalidSDP.because("m=%s has no fingerprint", m.MediaName.Media)
 		}
 		switch o.attribute(m, "setup") {
-		case "actpass", "active", "passive":
-		default:
-			return ErrInvalidSDP.because("m=%s has no setup", m.MediaName.Media)
+		case "actpass", "active":
+		default: // RFC 9725, section 4.4.1: the server may be passive
+			return ErrInvalidSDP.because("m=%s lets nobody be passive: its setup is neither actpass nor active", m.MediaName.Media)
 		}
 	}
 	return nil

@@ -31,15 +31,15 @@ type Peer struct {
 	fan     *fanout
 	ring    *ring
 
-	audio              *audioIn // nil where the client sends none
-	video              *videoIn
-	outAudio, outVideo *outTrack // nil where the client takes none
+	audio *audioIn // nil where the client sends none
+	video *videoIn
+	// The outbound streams' places in Terms.Outbound, -1 where the client takes none.
+	outAudio, outVideo int
 
-	audioTaken, videoTaken atomic.Bool
-	videoSSRC              atomic.Uint32
-	sent, received         meter // bytes
-	rtt                    atomic.Int64
-	keyFramesAsked         atomic.Int64 // Unix time in nanoseconds of the last request for one
+	sent, received meter        // bytes
+	seen           atomic.Bool  // a picture was queued
+	keyFramesAsked atomic.Int64 // Unix time in nanoseconds of the last request for one
+	reported       bool         // the first reports are sent; owned by the feeder
 
 	done chan struct{}  // closed when everything of the peer is gone
 	work sync.WaitGroup // its goroutines; added to only while it has not ended
@@ -52,6 +52,7 @@ type Peer struct {
 	ended   bool   // OnLeave was called
 	started bool
 	pc      *webrtc.PeerConnection
+	media   media
 	sub     subscription
 	timer   *time.Timer // of JoinTimeout
 	offer   *offer
@@ -113,8 +114,10 @@ func (g *Gateway) newPeer(r room, req Request, o *offer) (*Peer, error) {
 	p := &Peer{
 		key: key{r.ID(), req.ID}, gateway: g, room: r, role: req.Role, offer: o,
 		log:  g.cfg.Logger.With("room", r.ID(), "participant", req.ID),
-		ring: newRing(), done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
+	p.ring = newRing(p.ready)
+	p.outAudio, p.outVideo = o.streams()
 	if o.audio.sends {
 		var err error
 		if p.audio, err = newAudioIn(g.cfg.Codecs); err != nil {
@@ -179,10 +182,10 @@ func (p *Peer) end(reason string) {
 }
 
 // shutdown gives back everything, in this order: what writes into the ring, the
-// ring, the connection, the goroutines that its end ends.
+// ring, the media, the connection, the goroutines that its end ends.
 func (p *Peer) shutdown() {
 	p.mu.Lock()
-	sub, pc, timer := p.sub, p.pc, p.timer
+	sub, way, pc, timer := p.sub, p.media, p.pc, p.timer
 	p.mu.Unlock()
 	if timer != nil {
 		timer.Stop()
@@ -191,8 +194,13 @@ func (p *Peer) shutdown() {
 		sub.Close()
 	}
 	p.ring.close()
+	if way != nil {
+		way.close()
+	}
+	if p.video != nil {
+		close(p.video.frames)
+	}
 	if pc != nil {
-		p.bye(pc)
 		if err := pc.GracefulClose(); err != nil {
 			p.log.Debug("closing the connection", "error", err)
 		}
@@ -215,14 +223,33 @@ func (p *Peer) spawn(name string, fn func()) bool {
 		defer p.work.Done()
 		defer func() {
 			if r := recover(); r != nil {
-				p.gateway.panics.Add(1)
-				p.log.Error("a goroutine of the session panicked", "goroutine", name, "panic", r, "stack", string(debug.Stack()))
-				p.leave("failed")
+				p.panicked(name, r)
 			}
 		}()
 		fn()
 	}()
 	return true
+}
+
+// panicked ends the peer one of whose goroutines panicked.
+func (p *Peer) panicked(name string, reason any) {
+	p.gateway.panics.Add(1)
+	p.log.Error("a goroutine of the session panicked", "goroutine", name, "panic", reason, "stack", string(debug.Stack()))
+	p.leave("failed")
+}
+
+// way answers the media, nil before there is any.
+func (p *Peer) way() media {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.media
+}
+
+// ready says that the ring has something.
+func (p *Peer) ready() {
+	if m := p.way(); m != nil {
+		m.ready()
+	}
 }
 
 // start lets media flow: the client has connected. pion may say so again after
@@ -234,16 +261,24 @@ func (p *Peer) start() {
 	if first && p.timer != nil {
 		p.timer.Stop()
 	}
-	s := p.seat
+	s, way := p.seat, p.media
 	p.mu.Unlock()
 	if !first {
 		return
 	}
-	s.Activate()
-	if p.outAudio == nil && p.outVideo == nil || !p.spawn("send", p.sendAll) {
+	if err := way.start(); err != nil {
+		p.log.Warn("media could not start", "error", err)
+		p.leave("failed")
 		return
 	}
-	cfg := mixer.SubscribeConfig{Sink: p, Audio: p.outAudio != nil, Video: p.outVideo != nil}
+	if p.video != nil && !p.spawn("decode", p.video.decodeAll) {
+		return
+	}
+	s.Activate()
+	cfg := mixer.SubscribeConfig{Sink: p, Audio: p.outAudio >= 0, Video: p.outVideo >= 0}
+	if !cfg.Audio && !cfg.Video {
+		return
+	}
 	if p.audio != nil {
 		cfg.Without = p.key.participant
 	}
@@ -291,23 +326,19 @@ func (p *Peer) requestKeyFrame() {
 	}
 }
 
-// connection answers the PeerConnection, nil before there is one.
-func (p *Peer) connection() *webrtc.PeerConnection {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pc
-}
-
 // linkStats answers what the API shows of the connection.
 func (p *Peer) linkStats() mixer.LinkStats {
 	now := time.Now()
 	s := mixer.LinkStats{
-		SentBPS: 8 * p.sent.perSecond(now), ReceivedBPS: 8 * p.received.perSecond(now), RTT: time.Duration(p.rtt.Load()),
+		SentBPS: 8 * p.sent.perSecond(now), ReceivedBPS: 8 * p.received.perSecond(now),
 	}
 	p.mu.Lock()
-	video, sub := p.outVideo, p.sub
+	way, sub := p.media, p.sub
 	p.mu.Unlock()
-	if video != nil && video.packets.Load() > 0 && sub != nil {
+	if way != nil {
+		s.RTT = way.link().RoundTrip
+	}
+	if sub != nil && p.seen.Load() {
 		s.Rendition, s.Codec = sub.Rendition(), codec.VP8
 	}
 	if p.audio != nil {

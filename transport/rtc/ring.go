@@ -6,7 +6,7 @@ import (
 	"tutti/codec"
 )
 
-// How much waits for a peer's send goroutine: 640 ms of sound and half a second
+// How much waits for a peer's turn to send: 640 ms of sound and half a second
 // of pictures at 30 a second. Who is further behind has lost the moment.
 const (
 	ringAudio = 32
@@ -23,7 +23,7 @@ type item struct {
 // much pushes out the oldest, a picture that is too much is dropped with all up
 // to the next key frame. One goroutine pops; sound goes first.
 type ring struct {
-	ready chan struct{} // something was pushed or the ring closed
+	ready func() // something was pushed; called without the lock, must not block
 
 	mu           sync.Mutex
 	audio        [ringAudio]item
@@ -40,14 +40,7 @@ type ring struct {
 }
 
 // newRing answers a ring that begins with a key frame.
-func newRing() *ring { return &ring{ready: make(chan struct{}, 1), waitKey: true} }
-
-func (r *ring) signal() {
-	select {
-	case r.ready <- struct{}{}:
-	default:
-	}
-}
+func newRing(ready func()) *ring { return &ring{ready: ready, waitKey: true} }
 
 // pushAudio queues a packet of sound.
 func (r *ring) pushAudio(p *codec.Packet) {
@@ -63,13 +56,13 @@ func (r *ring) pushAudio(p *codec.Packet) {
 	r.audio[(r.audioAt+r.audioN)%ringAudio] = item{packet: p}
 	r.audioN++
 	r.mu.Unlock()
-	r.signal()
+	r.ready()
 }
 
 // pushVideo queues a picture. cut is called only for one that is taken.
 func (r *ring) pushVideo(p *codec.Packet, cut func(*codec.Packet) [][]byte) {
 	if !r.takes(p) {
-		r.signal() // a key frame may have to be asked for
+		r.ready() // a key frame may have to be asked for
 		return
 	}
 	payloads := cut(p)
@@ -81,7 +74,7 @@ func (r *ring) pushVideo(p *codec.Packet, cut func(*codec.Packet) [][]byte) {
 	r.video[(r.videoAt+r.videoN)%ringVideo] = item{p, payloads}
 	r.videoN++
 	r.mu.Unlock()
-	r.signal()
+	r.ready()
 }
 
 // takes reports whether the picture fits, and keeps account of the gap if not.
@@ -135,18 +128,11 @@ func (r *ring) wantsKeyFrame() bool {
 	return want
 }
 
-// close empties the ring and wakes the send goroutine; nothing is taken after.
+// close empties the ring; nothing is taken after.
 func (r *ring) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.audio, r.video = [ringAudio]item{}, [ringVideo]item{}
 	r.audioN, r.videoN = 0, 0
 	r.mu.Unlock()
-	r.signal()
-}
-
-func (r *ring) isClosed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.closed
 }

@@ -13,7 +13,7 @@ func noCut(*codec.Packet) [][]byte { return nil }
 
 // TestRingDropsPictures fills a ring that nobody empties.
 func TestRingDropsPictures(t *testing.T) {
-	r := newRing()
+	r := newRing(func() {})
 	r.pushVideo(videoPacket(0, false, nil), noCut)
 	if _, ok := r.pop(); ok {
 		t.Error("a joiner did not begin with a key frame")
@@ -47,7 +47,7 @@ func TestRingDropsPictures(t *testing.T) {
 }
 
 func TestRingDropsOldSound(t *testing.T) {
-	r := newRing()
+	r := newRing(func() {})
 	r.pushVideo(videoPacket(0, true, nil), noCut)
 	for i := range ringAudio + 5 {
 		r.pushAudio(audioPacket(i, 1))
@@ -59,13 +59,13 @@ func TestRingDropsOldSound(t *testing.T) {
 	r.close()
 	r.pushAudio(audioPacket(1, 1))
 	r.pushVideo(videoPacket(0, true, nil), noCut)
-	if _, ok := r.pop(); ok || !r.isClosed() {
+	if _, ok := r.pop(); ok || !r.closed {
 		t.Error("a closed ring holds something")
 	}
 }
 
 func TestSoundAllocatesNothingInTheRing(t *testing.T) {
-	r, p := newRing(), audioPacket(1, 1)
+	r, p := newRing(func() {}), audioPacket(1, 1)
 	if n := testing.AllocsPerRun(100, func() { r.pushAudio(p); r.pop() }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

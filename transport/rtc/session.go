@@ -14,65 +14,66 @@ import (
 func (p *Peer) connect(ctx context.Context) error {
 	p.ice.Lock()
 	defer p.ice.Unlock()
-	pc, err := p.gateway.api.NewPeerConnection(webrtc.Configuration{
+	way, err := p.gateway.newMedia(p)
+	if err != nil {
+		return ErrSessionFailed.because("%w", err)
+	}
+	api, err := way.api(p)
+	if err != nil {
+		way.close()
+		return ErrSessionFailed.because("%w", err)
+	}
+	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates: p.gateway.certs,
 		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 	})
 	if err != nil {
+		way.close()
 		return ErrSessionFailed.because("%w", err)
 	}
-	if !p.adopt(pc) {
+	if !p.adopt(pc, way) {
+		way.close()
 		return ErrSessionEnded.because("close: %v", pc.GracefulClose())
 	}
 	if err := p.addTracks(pc); err != nil {
 		return ErrSessionFailed.because("%w", err)
 	}
-	pc.OnTrack(p.onTrack)
 	pc.OnConnectionStateChange(p.stateChanged)
-	if err := p.negotiate(ctx, pc, p.offer); err != nil {
-		return err
-	}
-	p.startSenders(pc)
-	return nil
+	return p.negotiate(ctx, pc, p.offer)
 }
 
-// adopt takes the connection; false where the peer has ended meanwhile, so that
-// the shutdown will not close it.
-func (p *Peer) adopt(pc *webrtc.PeerConnection) bool {
+// adopt takes the connection and its media; false where the peer has ended
+// meanwhile, so that the shutdown will not close them.
+func (p *Peer) adopt(pc *webrtc.PeerConnection, way media) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return false
 	}
-	p.pc = pc
+	p.pc, p.media = pc, way
 	return true
 }
 
 // addTracks prepares one transceiver for each m-section, in their order, so that
 // pion matches them one to one.
 func (p *Peer) addTracks(pc *webrtc.PeerConnection) error {
-	var audio, video *outTrack
 	for i := range p.offer.desc.MediaDescriptions {
-		var err error
-		if s := p.offer.audio; s.offered() && s.index == i {
-			audio, err = addTrack(pc, s, codec.Audio)
-		} else {
-			video, err = addTrack(pc, p.offer.video, codec.Video)
+		s, kind := p.offer.video, codec.Video
+		if a := p.offer.audio; a.offered() && a.index == i {
+			s, kind = a, codec.Audio
 		}
-		if err != nil {
+		if err := addTrack(pc, s, kind); err != nil {
 			return err
 		}
 	}
-	// The seat is taken already: whoever lists participants may look.
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.outAudio, p.outVideo = audio, video
 	return nil
 }
 
-func addTrack(pc *webrtc.PeerConnection, s section, kind codec.Kind) (*outTrack, error) {
-	t := newOutTrack(kind)
-	var err error
+func addTrack(pc *webrtc.PeerConnection, s section, kind codec.Kind) error {
+	t, err := newTrack(kind)
+	if err != nil {
+		return err
+	}
 	switch {
 	case s.sends && s.receives:
 		_, err = pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendrecv})
@@ -80,9 +81,8 @@ func addTrack(pc *webrtc.PeerConnection, s section, kind codec.Kind) (*outTrack,
 		_, err = pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	default:
 		_, err = pc.AddTransceiverFromKind(t.Kind(), webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
-		t = nil
 	}
-	return t, err
+	return err
 }
 
 // negotiate answers the offer with all candidates in the answer, and sets the
@@ -92,8 +92,14 @@ func (p *Peer) negotiate(ctx context.Context, pc *webrtc.PeerConnection, o *offe
 	if err != nil {
 		return err
 	}
-	if err := p.checkAnswer(answer); err != nil {
+	desc, err := p.checkAnswer(answer)
+	if err != nil {
 		return err
+	}
+	if p.ETag() == "" { // a restart changes no stream
+		if err := p.agree(pc, o, desc); err != nil {
+			return err
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,29 +145,32 @@ func (p *Peer) exchange(ctx context.Context, pc *webrtc.PeerConnection, o *offer
 
 // checkAnswer holds the answer against the offer: every section is taken (RFC
 // 9725, section 4.4.3).
-func (p *Peer) checkAnswer(text string) error {
+func (p *Peer) checkAnswer(text string) (*sdp.SessionDescription, error) {
 	desc := &sdp.SessionDescription{}
 	if err := desc.UnmarshalString(text); err != nil {
-		return ErrSessionFailed.because("%w", err)
+		return nil, ErrSessionFailed.because("%w", err)
 	}
 	if len(desc.MediaDescriptions) != len(p.offer.desc.MediaDescriptions) {
-		return ErrSessionFailed.because("the answer has %d sections", len(desc.MediaDescriptions))
+		return nil, ErrSessionFailed.because("the answer has %d sections", len(desc.MediaDescriptions))
 	}
 	for _, m := range desc.MediaDescriptions {
 		if m.MediaName.Port.Value == 0 {
-			return ErrUnsupportedCodec.because("m=%s could not be agreed on", m.MediaName.Media)
+			return nil, ErrUnsupportedCodec.because("m=%s could not be agreed on", m.MediaName.Media)
 		}
 	}
-	return nil
+	return desc, nil
 }
 
-// startSenders reads what receivers say of the tracks.
-func (p *Peer) startSenders(pc *webrtc.PeerConnection) {
-	for _, s := range pc.GetSenders() {
-		if s.Track() != nil {
-			p.spawn("rtcp", func() { p.readReports(s) })
-		}
+// agree tells the media what offer and answer have agreed on.
+func (p *Peer) agree(pc *webrtc.PeerConnection, o *offer, answer *sdp.SessionDescription) error {
+	t, err := terms(o, answer)
+	if err != nil {
+		return ErrSessionFailed.because("%w", err)
 	}
+	t.Epoch = p.room.CreatedAt()
+	p.takers(t.Inbound)
+	p.way().agree(pc, t)
+	return nil
 }
 
 // Trickle takes the candidates of an SDP fragment (RFC 8840). Candidates that

@@ -4,148 +4,160 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"runtime"
 	"strconv"
+	"syscall"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
+
+	"tutti/transport/plane"
 )
 
-// socketBuffer is asked of the kernel for each direction of the UDP socket, in
-// bytes: a quarter of a second of 128 Mbit/s.
-const socketBuffer = 4 << 20
+// tcpBuffer is how much of ICE waits for a slow connection, in bytes.
+const tcpBuffer = 64 << 10
 
-// sockets are the one UDP port and the one TCP port of all sessions.
+// sockets are the one UDP port and the one TCP port of all sessions, as ICE
+// sees them: media is taken off before.
 type sockets struct {
-	udp  ice.UDPMux
-	tcp  ice.TCPMux // nil without ICE-TCP
-	list net.Listener
+	plane *plane.Plane
+	logs  logging.LoggerFactory
+	muxes []ice.UDPMux // one an address
+	udp   ice.UDPMux   // all of them
+	tcp   ice.TCPMux   // nil without ICE-TCP
 }
 
 // listen binds what the configuration asks for, or nothing.
-func listen(cfg Config, logs logging.LoggerFactory) (*sockets, error) {
-	s := &sockets{}
-	if err := s.listenUDP(cfg, logs); err != nil {
+func listen(cfg Config, p *plane.Plane, logs logging.LoggerFactory) (*sockets, error) {
+	s := &sockets{plane: p, logs: logs}
+	if err := s.listenUDP(cfg); err != nil {
+		s.close()
 		return nil, fmt.Errorf("rtc: bind media port: %w", err)
+	}
+	s.udp = s.muxes[0]
+	if len(s.muxes) > 1 {
+		s.udp = ice.NewMultiUDPMuxDefault(s.muxes...)
 	}
 	if cfg.DisableTCP || cfg.Net != nil || cfg.PacketConn != nil {
 		return s, nil
 	}
-	if err := s.listenTCP(cfg, logs); err != nil {
+	if err := s.listenTCP(cfg); err != nil {
 		s.close()
 		return nil, fmt.Errorf("rtc: bind ICE-TCP port: %w", err)
 	}
 	return s, nil
 }
 
-func (s *sockets) listenUDP(cfg Config, logs logging.LoggerFactory) error {
-	conn := cfg.PacketConn
+func (s *sockets) listenUDP(cfg Config) error {
 	addr, err := net.ResolveUDPAddr("udp", cfg.Listen)
 	if err != nil {
 		return err
 	}
 	switch {
-	case conn != nil:
+	case cfg.PacketConn != nil:
+		return s.adopt(cfg, []net.PacketConn{cfg.PacketConn}, nil)
 	case cfg.Net != nil:
-		conn, err = cfg.Net.ListenPacket("udp", cfg.Listen)
+		conn, err := cfg.Net.ListenPacket("udp", cfg.Listen)
+		if err != nil {
+			return err
+		}
+		return s.adopt(cfg, []net.PacketConn{conn}, nil)
 	case addr.IP == nil || addr.IP.IsUnspecified():
-		return s.listenEverywhere(cfg, addr.Port, logs)
-	default:
-		conn, err = listenOne(addr)
+		return s.listenEverywhere(cfg, addr.Port)
 	}
+	if err := s.listenOne(cfg, addr, nil); err != nil {
+		return err
+	}
+	if cfg.Loopback && addr.IP.IsLoopback() {
+		s.listenWithin(cfg, s.muxes[0].GetListenAddresses()[0].(*net.UDPAddr).Port)
+	}
+	return nil
+}
+
+// perCPU is how many processors one socket has enough of.
+const perCPU = 4
+
+// legs answers how many sockets share an address.
+func legs() int { return max(1, runtime.GOMAXPROCS(0)/perCPU) }
+
+// listenOne binds one address.
+func (s *sockets) listenOne(cfg Config, addr *net.UDPAddr, filter func(netip.AddrPort) bool) error {
+	conns, err := plane.Listen(addr, legs())
 	if err != nil {
 		return err
 	}
-	s.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Net: cfg.Net, Logger: logs.NewLogger("ice")})
-	if cfg.Loopback && addr.IP.IsLoopback() && cfg.PacketConn == nil && cfg.Net == nil {
-		s.listenWithin(conn, logs)
+	return s.adopt(cfg, conns, filter)
+}
+
+// adopt gives connections of one address to the media plane, and what it does
+// not take to ICE.
+func (s *sockets) adopt(cfg Config, conns []net.PacketConn, filter func(netip.AddrPort) bool) error {
+	socket, err := s.plane.Adopt(conns, filter)
+	if err != nil {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		return err
 	}
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Net: cfg.Net, Logger: s.logs.NewLogger("ice")})
+	s.muxes = append(s.muxes, mux)
 	return nil
 }
 
 // listenWithin lets programs of this host in by its other addresses too, where
 // they have them: Firefox offers no loopback candidate and pairs none with its
 // own, so that it would never reach a server on 127.0.0.1. What comes from
-// another host is dropped unread.
-func (s *sockets) listenWithin(first net.PacketConn, logs logging.LoggerFactory) {
+// another host is dropped unread: the kernel takes no packet from the network
+// that claims to come from one of the host's own addresses.
+func (s *sockets) listenWithin(cfg Config, port int) {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return
 	}
-	muxes := []ice.UDPMux{s.udp}
 	for _, a := range own {
 		n, ok := a.(*net.IPNet)
 		if !ok || n.IP.To4() == nil || n.IP.IsLoopback() {
 			continue
 		}
-		conn, err := listenOne(&net.UDPAddr{IP: n.IP, Port: first.LocalAddr().(*net.UDPAddr).Port})
-		if err != nil {
-			continue // 127.0.0.1 serves all but Firefox
-		}
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{
-			UDPConn: withinHost{conn, n.IP}, Logger: logs.NewLogger("ice"),
-		}))
-	}
-	if len(muxes) > 1 {
-		s.udp = ice.NewMultiUDPMuxDefault(muxes...)
+		// Where it can't be bound, 127.0.0.1 serves all but Firefox.
+		_ = s.listenOne(cfg, &net.UDPAddr{IP: n.IP, Port: port}, from(n.IP))
 	}
 }
 
-// withinHost is a socket on one of the host's addresses that hears nobody but
-// that address itself. The kernel takes no packet from the network that claims
-// to come from one of the host's own addresses.
-type withinHost struct {
-	net.PacketConn
-	ip net.IP
-}
-
-// ReadFrom reads the next datagram that was sent from the socket's own address.
-func (w withinHost) ReadFrom(p []byte) (int, net.Addr, error) {
-	for {
-		n, from, err := w.PacketConn.ReadFrom(p)
-		if err != nil {
-			return n, from, err
-		}
-		if a, ok := from.(*net.UDPAddr); ok && a.IP.Equal(w.ip) {
-			return n, from, nil
-		}
-	}
-}
-
-func listenOne(addr *net.UDPAddr) (net.PacketConn, error) {
-	conn, err := net.ListenUDP("udp", addr)
-	if err != nil {
-		return nil, err
-	}
-	_ = conn.SetReadBuffer(socketBuffer) // the kernel's limit applies: less is no failure
-	_ = conn.SetWriteBuffer(socketBuffer)
-	return conn, nil
+// from answers a filter that hears one address alone.
+func from(ip net.IP) func(netip.AddrPort) bool {
+	own, _ := netip.AddrFromSlice(ip)
+	own = own.Unmap()
+	return func(a netip.AddrPort) bool { return a.Addr() == own }
 }
 
 // listenEverywhere binds every interface by its own address, so that an answer
 // leaves by the address that was asked.
-func (s *sockets) listenEverywhere(cfg Config, port int, logs logging.LoggerFactory) error {
+func (s *sockets) listenEverywhere(cfg Config, port int) error {
 	if port == 0 {
 		var err error
 		if port, err = freePort(); err != nil {
 			return err
 		}
 	}
-	options := []ice.UDPMuxFromPortOption{
-		ice.UDPMuxFromPortWithReadBufferSize(socketBuffer),
-		ice.UDPMuxFromPortWithWriteBufferSize(socketBuffer),
-		ice.UDPMuxFromPortWithLogger(logs.NewLogger("ice")),
-	}
-	if cfg.Loopback {
-		options = append(options, ice.UDPMuxFromPortWithLoopback())
-	}
-	mux, err := ice.NewMultiUDPMuxFromPort(port, options...)
+	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return err
 	}
-	if len(mux.GetListenAddresses()) == 0 {
-		return errors.Join(errors.New("no interface has an address"), mux.Close())
+	for _, a := range own {
+		n, ok := a.(*net.IPNet)
+		if !ok || n.IP.IsLinkLocalUnicast() || n.IP.IsLoopback() && !cfg.Loopback {
+			continue
+		}
+		err := s.listenOne(cfg, &net.UDPAddr{IP: n.IP, Port: port}, nil)
+		if err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) { // an address that is being given up, or not yet the host's
+			return err
+		}
 	}
-	s.udp = mux
+	if len(s.muxes) == 0 {
+		return errors.New("no interface has an address")
+	}
 	return nil
 }
 
@@ -160,7 +172,7 @@ func freePort() (int, error) {
 }
 
 // listenTCP binds the number of the UDP port.
-func (s *sockets) listenTCP(cfg Config, logs logging.LoggerFactory) error {
+func (s *sockets) listenTCP(cfg Config) error {
 	host, _, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
 		return err
@@ -170,10 +182,8 @@ func (s *sockets) listenTCP(cfg Config, logs logging.LoggerFactory) error {
 	if err != nil {
 		return err
 	}
-	s.list = l
 	s.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: l, Logger: logs.NewLogger("ice"),
-		ReadBufferSize: 64, WriteBufferSize: socketBuffer,
+		Listener: s.plane.Listener(l), Logger: s.logs.NewLogger("ice"), ReadBufferSize: 64, WriteBufferSize: tcpBuffer,
 	})
 	return nil
 }
@@ -192,7 +202,7 @@ func (s *sockets) close() {
 	if s.tcp != nil {
 		_ = s.tcp.Close()
 	}
-	if s.udp != nil {
-		_ = s.udp.Close()
+	for _, m := range s.muxes {
+		_ = m.Close()
 	}
 }

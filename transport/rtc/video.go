@@ -24,7 +24,7 @@ const (
 	redrawAfter = 50 * time.Millisecond
 )
 
-// videoIn is a camera: the recv goroutine assembles frames, the decode
+// videoIn is a camera: frames are assembled as packets come, the decode
 // goroutine turns them into pictures of the tile's size, the video loop takes
 // the newest.
 type videoIn struct {
@@ -42,10 +42,10 @@ type videoIn struct {
 	askMu          sync.Mutex
 	askedAt        time.Time
 
-	frames chan *frameCopy // closed by the recv goroutine
+	frames chan *frameCopy // closed when nothing is pushed any more
 	free   chan *frameCopy
 
-	// owned by the recv goroutine
+	// owned by push
 	asm   *jitter.Assembler
 	stale bool // frames are missing until the next key frame
 
@@ -113,7 +113,7 @@ func (v *videoIn) Info() mixer.VideoInfo {
 	return mixer.VideoInfo{Codec: codec.VP8, Width: int(s >> 32), Height: int(s & 0xffffffff), FPS: float64(fps)}
 }
 
-// push takes a packet; for the recv goroutine.
+// push takes a packet as it comes, one at a time.
 func (v *videoIn) push(now time.Time, p *rtp.Packet) {
 	if len(p.Payload) == 0 {
 		return // padding alone, a probe

@@ -1,0 +1,215 @@
+package plane
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tickEvery is the time between looks at what is due: requests for missing
+// packets, feedback, reports, silence.
+const tickEvery = 25 * time.Millisecond
+
+// Plane is the sockets of a gateway and the sessions on them.
+type Plane struct {
+	counts  counters
+	work    sync.WaitGroup // readers, senders, the ticker
+	stopped chan struct{}
+
+	routesMu sync.RWMutex
+	routes   map[netip.AddrPort]*route
+
+	mu       sync.Mutex
+	closed   bool
+	sockets  []*Socket
+	tcp      map[netip.AddrPort]*tcpConn
+	sessions map[*Session]struct{}
+	ticking  bool
+}
+
+// route is an address that has passed a connectivity check of a session.
+type route struct {
+	session *Session
+	to      *destination
+	leg     atomic.Pointer[leg] // where its datagrams come in; nil before the first, and on TCP
+	tcp     *tcpConn            // nil on UDP
+	heard   atomic.Int64        // Unix time in nanoseconds of the last authentic datagram
+}
+
+// out answers the sender that serves the route, nil while it is not known.
+func (r *route) out() *sender {
+	if r.tcp != nil {
+		return r.tcp.out
+	}
+	if l := r.leg.Load(); l != nil {
+		return l.out
+	}
+	return nil
+}
+
+// New answers a plane without sockets.
+func New() *Plane {
+	return &Plane{
+		stopped: make(chan struct{}), routes: map[netip.AddrPort]*route{}, tcp: map[netip.AddrPort]*tcpConn{},
+		sessions: map[*Session]struct{}{},
+	}
+}
+
+// Adopt makes a Socket of connections that are bound to one address: one, or
+// several that share its port (see Listen). The plane closes them. filter, if
+// not nil, tells from which addresses datagrams are taken.
+func (p *Plane) Adopt(conns []net.PacketConn, filter func(netip.AddrPort) bool) (*Socket, error) {
+	s, err := p.newSocket(conns, filter)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	p.sockets = append(p.sockets, s)
+	s.start()
+	return s, nil
+}
+
+// Close ends all sessions and sockets and waits for their goroutines.
+func (p *Plane) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.work.Wait()
+		return nil
+	}
+	p.closed = true
+	sockets := p.sockets
+	var conns []*tcpConn
+	for _, c := range p.tcp {
+		conns = append(conns, c)
+	}
+	var sessions []*Session
+	for s := range p.sessions {
+		sessions = append(sessions, s)
+	}
+	p.mu.Unlock()
+	for _, s := range sessions {
+		s.Close()
+	}
+	close(p.stopped)
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	var err error
+	for _, s := range sockets {
+		if e := s.Close(); err == nil {
+			err = e
+		}
+	}
+	p.work.Wait()
+	return err
+}
+
+// Stats answers the counts.
+func (p *Plane) Stats() Stats {
+	st := p.counts.stats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st.Sessions = len(p.sessions)
+	for _, s := range p.sockets {
+		st.KernelDropped += s.kernelDrops()
+	}
+	return st
+}
+
+func (p *Plane) route(a netip.AddrPort) *route {
+	p.routesMu.RLock()
+	defer p.routesMu.RUnlock()
+	return p.routes[a]
+}
+
+// routeQuiet is how long an address must be silent before a check for another
+// session may take it over. A stranger who forges a source address then can't
+// take a live session's.
+const routeQuiet = 5 * time.Second
+
+// addRoute answers the route of an address for a session, or nil where it is
+// another's.
+func (p *Plane) addRoute(s *Session, a netip.AddrPort, now time.Time) *route {
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	r := p.routes[a]
+	if r != nil && r.session == s {
+		return r
+	}
+	if r != nil && now.UnixNano()-r.heard.Load() < int64(routeQuiet) {
+		p.counts.conflicts.Add(1)
+		return nil
+	}
+	r = &route{session: s, to: destinationOf(a, a.Addr().Is6())}
+	p.routes[a] = r
+	return r
+}
+
+// dropRoutes forgets all routes of a session.
+func (p *Plane) dropRoutes(s *Session, routes []*route) {
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	for _, r := range routes {
+		if p.routes[r.to.addr] == r {
+			delete(p.routes, r.to.addr)
+		}
+	}
+}
+
+// admit takes a session and starts the ticker with the first.
+func (p *Plane) admit(s *Session) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return net.ErrClosed
+	}
+	p.sessions[s] = struct{}{}
+	if !p.ticking {
+		p.ticking = true
+		p.work.Go(p.tick)
+	}
+	return nil
+}
+
+func (p *Plane) forget(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.sessions, s)
+}
+
+// tick looks after all sessions; it ends with the last.
+func (p *Plane) tick() {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	var list []*Session
+	for {
+		select {
+		case <-t.C:
+		case <-p.stopped:
+			return
+		}
+		list = list[:0]
+		p.mu.Lock()
+		for s := range p.sessions {
+			list = append(list, s)
+		}
+		if len(list) == 0 {
+			p.ticking = false
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+		now := time.Now()
+		for _, s := range list {
+			s.tick(now)
+		}
+		clear(list)
+	}
+}

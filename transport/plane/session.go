@@ -1,0 +1,325 @@
+package plane
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	// maxEarly datagrams are kept that come between the client's end of the
+	// handshake and ours.
+	maxEarly = 32
+	// maxRebinds bounds how often streams may change their SSRC in a session.
+	maxRebinds = 64
+	// reportEvery is the time between reports, feedbackEvery that between
+	// transport-wide feedback.
+	reportEvery   = time.Second
+	feedbackEvery = 100 * time.Millisecond
+	// switchAfter is the silence of an address after which another that has
+	// passed a check and that authentic media comes from is sent to.
+	switchAfter = 200 * time.Millisecond
+)
+
+// Feeder has what a session sends.
+type Feeder interface {
+	// Feed sends all that is due now by w, and answers in what time it wants to be
+	// asked again; 0: when Ready is called. Called from the sending goroutine, one
+	// call at a time.
+	Feed(w *Writer) (again time.Duration)
+}
+
+// Events are what a session tells; nil functions are not called. They must not
+// block; they come from the plane's goroutines.
+type Events struct {
+	// KeyFrameRequested says that the client asks for a key frame of an outbound
+	// stream (PLI or FIR).
+	KeyFrameRequested func()
+	// Silent says, once, that nothing authentic came for the session's patience.
+	Silent func()
+	// Panicked says that a taker or feeder panicked, with what it said. The session
+	// takes and sends nothing any more.
+	Panicked func(reason any)
+}
+
+// Config says what a session is for.
+type Config struct {
+	Feeder Feeder // nil where nothing is sent
+	Events Events
+	// Patience is how long a started session waits for a sign of life.
+	Patience time.Duration
+}
+
+// Session is the media of one client.
+type Session struct {
+	plane *Plane
+	cfg   Config
+	keys  handshakeKeys
+	ssrc  uint32 // of reports where nothing is sent
+
+	sentBytes, receivedBytes atomic.Uint64
+	heard                    atomic.Int64 // Unix time in nanoseconds of the last sign of life
+	roundTrip                atomic.Int64 // nanoseconds, 0 while unknown
+	remb                     atomic.Uint64
+	queued                   atomic.Bool // on the list of a sender
+	path                     atomic.Pointer[route]
+	broken                   atomic.Bool // panicked
+	silent                   atomic.Bool
+
+	mu     sync.Mutex
+	routes []*route
+	closed bool
+
+	rxMu     sync.Mutex // guards all below; held while a taker runs
+	rx       *srtp.Context
+	in       []*inStream
+	early    [][]byte
+	rebinds  int
+	packet   Packet
+	arrivals *twcc.Recorder // nil without transport-wide feedback
+	started  bool
+	report   time.Time // when the next report is due
+	feedback time.Time
+
+	post post // from the reading side to the sending side; its lock is taken last
+
+	txMu      sync.Mutex // guards all below; held while the feeder runs
+	tx        *srtp.Context
+	txHeader  rtp.Header
+	cname     string
+	cryptex   bool
+	epoch     time.Time
+	out       []*outStream
+	transport uint16  // the next transport-wide sequence number
+	mail      letters // of the post, being worked off
+}
+
+// NewSession begins a session, which Close ends.
+func (p *Plane) NewSession(cfg Config) (*Session, error) {
+	s := &Session{plane: p, cfg: cfg, ssrc: rand.Uint32()}
+	s.heard.Store(time.Now().UnixNano())
+	if err := p.admit(s); err != nil {
+		return nil, fmt.Errorf("plane: new session: %w", err)
+	}
+	return s, nil
+}
+
+// Configure prepares the settings of the session's one PeerConnection: its keys
+// and the addresses that pass its checks become known here.
+func (s *Session) Configure(e *webrtc.SettingEngine) error {
+	e.SetICEBindingRequestHandler(s.checked)
+	return s.keys.configure(e)
+}
+
+// Agree takes what offer and answer agreed on, before Start.
+func (s *Session) Agree(t Terms) {
+	s.rxMu.Lock()
+	s.in = nil
+	var cameras []*camera
+	for _, in := range t.Inbound {
+		x := newInStream(in)
+		s.in = append(s.in, x)
+		if x.camera != nil {
+			cameras = append(cameras, x.camera)
+		}
+		if in.Ext.TransportCC != 0 && s.arrivals == nil {
+			s.arrivals = twcc.NewRecorder(s.ssrc)
+		}
+	}
+	s.rxMu.Unlock()
+	s.post.setCameras(cameras)
+	s.txMu.Lock()
+	s.cname, s.epoch, s.cryptex, s.out = t.CNAME, t.Epoch, t.Cryptex, nil
+	for _, out := range t.Outbound {
+		s.out = append(s.out, newOutStream(out))
+	}
+	s.txMu.Unlock()
+}
+
+// Start lets media flow: the DTLS handshake is over and the client's certificate
+// is the one that its offer named. What came meanwhile is taken now.
+func (s *Session) Start() error {
+	s.txMu.Lock()
+	cryptex := s.cryptex
+	s.txMu.Unlock()
+	in, out, err := s.keys.contexts(cryptex)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	now := time.Now()
+	s.heard.Store(now.UnixNano())
+	s.txMu.Lock()
+	s.tx = out
+	s.txMu.Unlock()
+	s.rxMu.Lock()
+	s.rx, s.started = in, true
+	// Sessions that began together report at different times.
+	s.report = now.Add(time.Duration(s.ssrc) % reportEvery)
+	early := s.early
+	s.early = nil
+	s.rxMu.Unlock()
+	for _, b := range early {
+		if r := s.path.Load(); r != nil {
+			s.receive(r, &inDatagram{data: b, at: now}, classify(b))
+		}
+	}
+	s.Ready()
+	return nil
+}
+
+var errClosed = errors.New("plane: the session is closed")
+
+// Ready says that the feeder has something. It never blocks.
+func (s *Session) Ready() {
+	if s.queued.Swap(true) {
+		return
+	}
+	r := s.path.Load()
+	if r == nil {
+		s.queued.Store(false) // the route's coming says Ready again
+		return
+	}
+	out := r.out()
+	if out == nil {
+		s.queued.Store(false)
+		return
+	}
+	out.add(s)
+}
+
+// Select sends to that address from now on: ICE has selected it.
+func (s *Session) Select(a netip.AddrPort, tcp bool) {
+	if r := s.admitRoute(canonical(a), tcp); r != nil {
+		s.follow(r)
+	}
+}
+
+// admitRoute answers the route of an address that passed a check, or nil where
+// it can't have one.
+func (s *Session) admitRoute(a netip.AddrPort, tcp bool) *route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	for _, r := range s.routes {
+		if r.to.addr == a && (r.tcp != nil) == tcp {
+			return r
+		}
+	}
+	var r *route
+	if tcp {
+		r = s.plane.tcpRoute(s, a)
+	} else {
+		r = s.plane.addRoute(s, a, time.Now())
+	}
+	if r != nil {
+		s.routes = append(s.routes, r)
+	}
+	return r
+}
+
+// follow makes a route the one that is sent to.
+func (s *Session) follow(r *route) {
+	if s.path.Swap(r) != r {
+		s.Ready()
+	}
+}
+
+// Path answers the address that is sent to; the zero value before there is one.
+func (s *Session) Path() netip.AddrPort {
+	if r := s.path.Load(); r != nil {
+		return r.to.addr
+	}
+	return netip.AddrPort{}
+}
+
+// RequestKeyFrame asks the client for a key frame of all its pictures. A taker
+// may call it.
+func (s *Session) RequestKeyFrame() {
+	s.post.wantKeyFrame()
+	s.Ready()
+}
+
+// Link is what the session knows of the way to the client.
+type Link struct {
+	RoundTrip                time.Duration // 0 while unknown
+	SentBytes, ReceivedBytes uint64
+	// MaxBitrate is what the client says it can take (REMB), bit/s, 0: nothing.
+	MaxBitrate uint64
+}
+
+// Link answers the state of the way to the client.
+func (s *Session) Link() Link {
+	return Link{
+		RoundTrip: time.Duration(s.roundTrip.Load()), SentBytes: s.sentBytes.Load(),
+		ReceivedBytes: s.receivedBytes.Load(), MaxBitrate: s.remb.Load(),
+	}
+}
+
+// Close tells the client that the streams end (RFC 3550, section 6.6), and ends
+// the session: when it returns, neither taker nor feeder runs or will run. It
+// may be called again.
+func (s *Session) Close() {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	routes := s.routes
+	s.routes = nil
+	s.mu.Unlock()
+	s.plane.dropRoutes(s, routes)
+	s.txMu.Lock()
+	s.goodbye()
+	s.tx, s.cfg.Feeder = nil, nil
+	s.txMu.Unlock()
+	s.rxMu.Lock()
+	s.rx, s.early, s.in = nil, nil, nil
+	s.rxMu.Unlock()
+	s.plane.forget(s)
+}
+
+// tick does what is due.
+func (s *Session) tick(now time.Time) {
+	s.rxMu.Lock()
+	started := s.started && s.rx != nil
+	due := started && s.collect(now)
+	s.rxMu.Unlock()
+	if due {
+		s.Ready()
+	}
+	silence := time.Duration(now.UnixNano() - s.heard.Load())
+	if started && s.cfg.Patience > 0 && silence > s.cfg.Patience && !s.silent.Swap(true) && s.cfg.Events.Silent != nil {
+		s.cfg.Events.Silent()
+	}
+}
+
+// guard ends the session of a taker or feeder that panicked.
+func (s *Session) guard() {
+	reason := recover()
+	if reason == nil {
+		return
+	}
+	s.plane.counts.panics.Add(1)
+	s.broken.Store(true)
+	if s.cfg.Events.Panicked != nil {
+		s.cfg.Events.Panicked(reason)
+	}
+}
