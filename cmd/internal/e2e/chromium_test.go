@@ -15,22 +15,26 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium is the one browser process of all tests.
-var chromium struct {
-	sync.Once
+// chromium is the one browser process of all tests on this machine.
+var chromium chromiumProcess
+
+// chromiumProcess is a browser without a window, started when it is first
+// needed.
+type chromiumProcess struct {
+	once   sync.Once
 	ctx    context.Context
 	cancel func()
 	err    error
 }
 
-func startChromium(path string) {
+func (b *chromiumProcess) start(path string, modify ...chromedp.ExecAllocatorOption) {
 	dir, err := os.MkdirTemp("", "tutti-chromium-")
 	if err != nil {
-		chromium.err = err
+		b.err = err
 		return
 	}
 	voice := filepath.Join(dir, "voice.wav")
-	if chromium.err = os.WriteFile(voice, wav(pageUI.tone), 0o600); chromium.err != nil {
+	if b.err = os.WriteFile(voice, wav(pageUI.tone), 0o600); b.err != nil {
 		return
 	}
 	flags := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -40,19 +44,19 @@ func startChromium(path string) {
 		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
 		chromedp.Flag("use-file-for-fake-audio-capture", voice),
 	)
-	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), flags...)
+	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), append(flags, modify...)...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	chromium.ctx, chromium.cancel = ctx, func() {
+	b.ctx, b.cancel = ctx, func() {
 		cancel()
 		cancelAllocator()
 		_ = os.RemoveAll(dir) // a folder in /tmp is no reason to fail
 	}
-	chromium.err = chromedp.Do(ctx)
+	b.err = chromedp.Do(ctx)
 }
 
-func closeChromium() {
-	if chromium.cancel != nil {
-		chromium.cancel()
+func (b *chromiumProcess) close() {
+	if b.cancel != nil {
+		b.cancel()
 	}
 }
 
@@ -91,16 +95,23 @@ type tab struct {
 // ends; an exception that nobody caught in it fails the test.
 func openChromium(t *testing.T, url string) *tab {
 	t.Helper()
+	return chromium.open(t, url)
+}
+
+// open opens an address in the browser, which is started for it with such
+// options unless it runs.
+func (b *chromiumProcess) open(t *testing.T, url string, modify ...chromedp.ExecAllocatorOption) *tab {
+	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		missing(t, "chromium")
 	}
-	chromium.Do(func() { startChromium(path) })
-	if chromium.err != nil {
-		t.Fatalf("start chromium: %v", chromium.err)
+	b.once.Do(func() { b.start(path, modify...) })
+	if b.err != nil {
+		t.Fatalf("start chromium: %v", b.err)
 	}
 	p := new(tab)
-	p.ctx, p.close = chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
+	p.ctx, p.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	t.Cleanup(func() {
 		p.close()
 		p.mu.Lock()

@@ -49,6 +49,12 @@ const bidiOrigin = "http://127.0.0.1"
 // where there is no Firefox and need not be one.
 func startFirefox(t *testing.T, url string) func() *firefox {
 	t.Helper()
+	return startFirefoxAt(t, here, url)
+}
+
+// startFirefoxAt does so at a place.
+func startFirefoxAt(t *testing.T, at place, url string) func() *firefox {
+	t.Helper()
 	path, err := exec.LookPath("firefox-esr")
 	if err != nil && os.Getenv("CI") != "true" {
 		t.Log("firefox-esr is not installed: this goes without it")
@@ -64,7 +70,7 @@ func startFirefox(t *testing.T, url string) func() *firefox {
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "--headless", "--no-remote", "--profile", profile,
+	cmd := at.command(path, "--headless", "--no-remote", "--profile", profile,
 		"--remote-debugging-port", "0", "--remote-allow-origins", bidiOrigin, "about:blank")
 	cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(profile), "MOZ_CRASHREPORTER_DISABLE=1")
 	dieWithUs(cmd)
@@ -85,7 +91,7 @@ func startFirefox(t *testing.T, url string) func() *firefox {
 		defer close(opened)
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
 			if _, address, ok := strings.Cut(lines.Text(), "WebDriver BiDi listening on "); ok {
-				f, err := openFirefox(address+"/session", url)
+				f, err := openFirefox(at, address+"/session", url)
 				if err != nil {
 					t.Errorf("firefox: %v", err)
 					_ = cmd.Process.Kill() // which ends its output
@@ -112,9 +118,18 @@ func startFirefox(t *testing.T, url string) func() *firefox {
 }
 
 // openFirefox connects to a Firefox and opens an address.
-func openFirefox(address, url string) (*firefox, error) {
-	socket, err := websocket.Dial(address, "", bidiOrigin)
+func openFirefox(at place, address, url string) (*firefox, error) {
+	config, err := websocket.NewConfig(address, bidiOrigin)
 	if err != nil {
+		return nil, err
+	}
+	conn, err := at.dial("tcp", config.Location.Host)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := websocket.NewClient(config, conn)
+	if err != nil {
+		_ = conn.Close() // it is of no use
 		return nil, err
 	}
 	f := &firefox{socket: socket}

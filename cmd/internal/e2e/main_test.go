@@ -32,7 +32,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the server: %v\n%s", err, out)
 		return 1
 	}
-	defer closeChromium()
+	defer chromium.close()
 	return m.Run()
 }
 

@@ -49,7 +49,7 @@ func (s *server) enter(t *testing.T, room, door, name string) *person {
 	p := &person{s: s, receiver: newReceiver(t), stop: func() {}}
 	var err error
 	p.Client, err = transporttest.NewClient(transporttest.ClientConfig{
-		Audio: doors[door], Video: doors[door], OnAudio: p.onAudio, OnFrame: p.onFrame,
+		Net: s.net, Audio: doors[door], Video: doors[door], OnAudio: p.onAudio, OnFrame: p.onFrame,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,12 @@ func (p *person) negotiate(ctx context.Context, door string) error {
 	if err != nil {
 		return err
 	}
-	res, err := client.Post(p.s.url("/v1/rooms/"+door), "application/sdp", strings.NewReader(offer))
+	req, err := p.s.request(http.MethodPost, "/v1/rooms/"+door, strings.NewReader(offer))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/sdp")
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -121,7 +126,13 @@ func (p *person) hangUp() {
 // send sends somebody's tone and colour until the person leaves.
 func (p *person) send(t *testing.T, who identity) {
 	t.Helper()
-	frame := flatFrame(t, who.colour)
+	p.perform(t, who, [][]byte{flatFrame(t, who.colour)}, 5)
+}
+
+// perform sends somebody's tone, and frames over and over, one each time that
+// so many blocks of sound have gone, until the person leaves.
+func (p *person) perform(t *testing.T, who identity, film [][]byte, every int) {
+	t.Helper()
 	encoder, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBPS: 64000, Application: opus.Audio})
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +146,8 @@ func (p *person) send(t *testing.T, who identity) {
 			if err == nil {
 				err = p.SendAudio(packet, pcm.Samples, toneLevel)
 			}
-			if err == nil && n%5 == 0 {
-				err = p.SendVideo(frame, 5*pcm.Duration)
+			if err == nil && n%every == 0 {
+				err = p.SendVideo(film[n/every%len(film)], time.Duration(every)*pcm.Duration)
 			}
 			if err != nil && ctx.Err() == nil {
 				t.Errorf("%s cannot send: %v", who.name, err)

@@ -16,14 +16,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pion/transport/v5"
 )
 
-// server is a running tutti serve --dev. Its ports and its data outlive a
-// restart.
+// server is a running tutti serve --dev, or one that asks for a token and may be
+// elsewhere. Its ports and its data outlive a restart.
 type server struct {
 	t         *testing.T
 	http, udp string // addresses
 	dir       string // its folder, with the recordings in data
+
+	at    place
+	net   transport.Net // where clients in Go are, beside the server; nil for this machine
+	flags []string      // of tutti serve, besides the addresses
+	token string        // what requests show; empty where none is needed
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -39,7 +46,18 @@ func start(t *testing.T) *server {
 	if err := lookAtSources(); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, http: freePort(t), udp: freePort(t), dir: t.TempDir()}
+	s := &server{
+		t: t, http: freePort(t), udp: freePort(t), dir: t.TempDir(),
+		at: here, flags: []string{"--dev"},
+	}
+	s.begin()
+	return s
+}
+
+// begin runs the server for the first time and sees to its end.
+func (s *server) begin() {
+	t := s.t
+	t.Helper()
 	s.run()
 	t.Cleanup(func() {
 		s.kill()
@@ -53,8 +71,17 @@ func start(t *testing.T) *server {
 			t.Logf("the server logged:\n%s", tail(log, 8000))
 		}
 	})
-	return s
 }
+
+// place is where processes run and sockets open.
+type place struct {
+	// command makes a process that will run there.
+	command func(name string, args ...string) *exec.Cmd
+	dial    func(network, address string) (net.Conn, error)
+}
+
+// here is this machine.
+var here = place{exec.Command, net.Dial}
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
@@ -84,7 +111,7 @@ func freePort(t *testing.T) string {
 // run starts the process and waits until it is ready.
 func (s *server) run() {
 	s.t.Helper()
-	s.cmd = exec.Command(program, "serve", "--dev", "--http", s.http, "--udp", s.udp)
+	s.cmd = s.at.command(program, append([]string{"serve", "--http", s.http, "--udp", s.udp}, s.flags...)...)
 	s.cmd.Dir = s.dir
 	dieWithUs(s.cmd)
 	pipe, err := s.cmd.StderrPipe()
@@ -154,6 +181,15 @@ func (s *server) url(path string) string { return "http://" + s.http + path }
 // the server.
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 
+// request answers a request that shows the token.
+func (s *server) request(method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequest(method, s.url(path), body)
+	if err == nil && s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	return req, err
+}
+
 // call sends a request with a JSON body (nil for none) and answers what came
 // back; any status but 2xx is an error.
 func (s *server) call(method, path string, body any) ([]byte, error) {
@@ -165,7 +201,7 @@ func (s *server) call(method, path string, body any) ([]byte, error) {
 		}
 		r = bytes.NewReader(text)
 	}
-	req, err := http.NewRequest(method, s.url(path), r)
+	req, err := s.request(method, path, r)
 	if err != nil {
 		return nil, err
 	}
@@ -210,13 +246,21 @@ type participant struct {
 		Muted bool    `json:"muted"`
 		Level float64 `json:"level_dbov"`
 	} `json:"audio"`
-	Video *struct {
-		Muted bool `json:"muted"`
-		Width int  `json:"width"`
-	} `json:"video"`
+	Video *pictureInfo `json:"video"`
 	Stats struct {
-		AudioBlocks map[string]int `json:"audio_blocks"`
+		PacketsReceived  int            `json:"packets_received"`
+		PacketsLost      int            `json:"packets_lost"`
+		FramesRefused    int            `json:"frames_refused"`
+		KeyFrameRequests int            `json:"key_frame_requests"`
+		AudioBlocks      map[string]int `json:"audio_blocks"`
 	} `json:"stats"`
+}
+
+// pictureInfo is what the API tells of a participant's picture.
+type pictureInfo struct {
+	Muted bool    `json:"muted"`
+	Width int     `json:"width"`
+	FPS   float64 `json:"fps"`
 }
 
 // participants answers who is in a room, by name.

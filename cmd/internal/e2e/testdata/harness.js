@@ -6,8 +6,8 @@ globalThis.e2e = {
   tracks: { audio: 0, video: 0 },
   failures: [],
 
-  /** A flat picture with something small that moves, in [r, g, b]. */
-  picture([r, g, b]) {
+  /** A flat picture with something small that moves, in [r, g, b], so many times a second. */
+  picture([r, g, b], fps) {
     const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [320, 180];
     document.body.append(canvas);
@@ -18,8 +18,8 @@ globalThis.e2e = {
       draw.fillRect(0, 0, canvas.width, canvas.height);
       draw.fillStyle = `rgb(${r / 2} ${g / 2} ${b / 2})`;
       draw.fillRect(at = (at + 4) % 300, 4, 12, 12);
-    }, 66);
-    return canvas.captureStream(15).getVideoTracks()[0];
+    }, 1000 / fps);
+    return canvas.captureStream().getVideoTracks()[0];
   },
 
   /** A sine of so many Hz. */
@@ -36,7 +36,7 @@ globalThis.e2e = {
    * Joins. Where a browser without a sound card runs no AudioContext, the tone
    * is that of its fake microphone.
    */
-  async join({ room, name, colour, tone, fake }) {
+  async join({ room, name, token, colour, tone, fake, fps = 15 }) {
     const { Room } = await import('/tutti.js');
     let voice;
     if (fake) {
@@ -48,10 +48,10 @@ globalThis.e2e = {
       await this.audio.resume();
       voice = this.tone(tone);
     }
-    this.room = new Room({ room, name });
+    this.room = new Room({ room, name, token });
     this.room.addEventListener('error', ({ detail }) => this.failures.push(String(detail.error)));
     this.room.addEventListener('media', ({ detail }) => this.receive(detail.stream));
-    await this.room.join({ stream: new MediaStream([this.picture(colour), voice]) });
+    await this.room.join({ stream: new MediaStream([this.picture(colour, fps), voice]) });
     return this.room.participant;
   },
 
