@@ -48,6 +48,7 @@ var parts = []part{
 	{"crowd", "fifty in a room of sound, three talking", measureCrowd},
 	{"janus", "a hundred in a room of sound, three talking, beside Janus AudioBridge", measureJanus},
 	{"viewers", "three hundred watch one room", measureViewers},
+	{"hostile", "a hundred thousand hostile datagrams a second", measureHostile},
 	{"idle", "a thousand empty rooms", measureIdle},
 }
 

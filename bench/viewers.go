@@ -61,7 +61,7 @@ func showAudience(o options, all []audience) {
 		memory = append(memory, 1024*a.anon/(viewers-1))
 		sound, picture = append(sound, float64(s.Sound.Packets)/per), append(picture, float64(s.Picture.Packets)/per)
 		bits = append(bits, 8*float64(s.Picture.Bytes)/per/1000)
-		least = append(least, float64(min(s.Sound.Least, s.Picture.Least))/a.took.Seconds())
+		least = append(least, float64(s.Sound.Least)/a.took.Seconds())
 	}
 	fmt.Fprintln(o.out, "| what | outcome |\n|---|---|")
 	row := func(what, outcome string) { fmt.Fprintf(o.out, "| %s | %s |\n", what, outcome) }
@@ -69,6 +69,7 @@ func showAudience(o options, all []audience) {
 	row("memory a viewer, KiB", memory.show(0))
 	row("server with one viewer, % of a core", one.show(1))
 	row("packets/s of sound, of pictures at each", sound.show(1)+", "+picture.show(1))
+	row("packets/s of sound at the viewer that got fewest", least.show(1))
 	row("pictures as SRTP, kbit/s", bits.show(0))
 	row("CPU of all viewers and of the person, cores", own.show(2))
 	showTimes(row, "sound", all, func(s load.Stats) load.Received { return s.Sound })

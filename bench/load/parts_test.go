@@ -97,6 +97,13 @@ func TestExport(t *testing.T) {
 	if want := "fee93237caf9dbe6362b9352785624dfc3b481fc9dc6e9606a2e84170a58949a"; err != nil || hex.EncodeToString(got) != want {
 		t.Errorf("%x, %v", got, err)
 	}
+	wide := hello(9, profile7...)
+	wide[recordHeader+messageHeader+2+32+1+2+1] = 0x30 // 0xc030: SHA-384
+	k.watch(wide, true)
+	got, err = k.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, 32)
+	if want := "edbe4bc1170a279ae30706139ead1663ca24fc75eee5be8fc437e60a593dc503"; err != nil || hex.EncodeToString(got) != want {
+		t.Errorf("%x, %v", got, err)
+	}
 	if !k.client {
 		t.Error("who got the ServerHello is no client")
 	}
@@ -205,6 +212,34 @@ func TestSocket(t *testing.T) {
 	check(t, to.Close())
 	if _, err := Bind(netip.MustParseAddrPort("192.0.2.77:0")); err == nil {
 		t.Error("bound to an address of nobody here")
+	}
+}
+
+// TestSpoofed sends each datagram from an address of its own, and by the plain
+// way afterwards.
+func TestSpoofed(t *testing.T) {
+	from, err := Bind(netip.MustParseAddrPort("0.0.0.0:0"))
+	check(t, err)
+	defer from.Close()
+	to, err := Bind(netip.MustParseAddrPort("127.0.0.1:0"))
+	check(t, err)
+	defer to.Close()
+	sources := []netip.Addr{netip.MustParseAddr("127.9.8.7"), netip.MustParseAddr("127.200.1.1")}
+	n, err := from.SendSpoofed([][]byte{{1}, {2}, {3}}, sources, to.Local())
+	if n != 2 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	_, err = from.SendBatch([][]byte{{3}}, to.Local())
+	check(t, err)
+	in := newInbox()
+	if n := in.read(to.fd); n != 3 {
+		t.Fatalf("%d read", n)
+	}
+	for i, want := range []string{"127.9.8.7", "127.200.1.1", "127.0.0.1"} {
+		d := in.get(i, time.Time{})
+		if d.from.Addr().String() != want || d.from.Port() != from.Local().Port() || d.b[0] != byte(i+1) {
+			t.Errorf("%v from %v, not %v", d.b, d.from, want)
+		}
 	}
 }
 

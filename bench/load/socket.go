@@ -104,7 +104,23 @@ func (s *Socket) SendBatch(batch [][]byte, to netip.AddrPort) (int, error) {
 	if s.out == nil {
 		s.out = &outbox{}
 	}
-	return s.out.send(s.fd, batch, rawName(to))
+	return s.out.send(s.fd, batch, nil, rawName(to))
+}
+
+// SendSpoofed is SendBatch with a source address of its own for each datagram,
+// which must be one of this host's, such as any of 127.0.0.0/8, where the socket
+// is bound to none (ip(7), IP_PKTINFO); the port is the socket's. Servers that
+// keep something for each address they hear of are to be tested with it.
+func (s *Socket) SendSpoofed(batch [][]byte, sources []netip.Addr, to netip.AddrPort) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, unix.EBADF
+	}
+	if s.out == nil {
+		s.out = &outbox{}
+	}
+	return s.out.send(s.fd, batch[:min(len(batch), len(sources))], sources, rawName(to))
 }
 
 // header is the kernel's struct mmsghdr.
@@ -118,9 +134,17 @@ type outbox struct {
 	name    unix.RawSockaddrInet4
 	vectors [BatchSize]unix.Iovec
 	headers [BatchSize]header
+	sources [BatchSize]source
 }
 
-func (o *outbox) send(fd int, batch [][]byte, to unix.RawSockaddrInet4) (int, error) {
+// source is the control message that names the address to send from.
+type source struct {
+	unix.Cmsghdr
+	info unix.Inet4Pktinfo
+	_    [4]byte // to the alignment of CMSG_SPACE
+}
+
+func (o *outbox) send(fd int, batch [][]byte, sources []netip.Addr, to unix.RawSockaddrInet4) (int, error) {
 	o.name = to
 	batch = batch[:min(len(batch), BatchSize)]
 	if len(batch) == 0 {
@@ -133,6 +157,11 @@ func (o *outbox) send(fd int, batch [][]byte, to unix.RawSockaddrInet4) (int, er
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&o.name)), unix.SizeofSockaddrInet4
 		h.Iov = &o.vectors[i]
 		h.SetIovlen(1)
+		h.Control = nil
+		h.SetControllen(0)
+		if sources != nil {
+			o.from(i, sources[i])
+		}
 	}
 	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&o.headers)), uintptr(len(batch)), unix.MSG_DONTWAIT, 0, 0)
 	clear(o.vectors[:len(batch)]) // the caller's bytes are not kept
@@ -140,6 +169,17 @@ func (o *outbox) send(fd int, batch [][]byte, to unix.RawSockaddrInet4) (int, er
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// from makes the i-th datagram leave by an address.
+func (o *outbox) from(i int, a netip.Addr) {
+	s := &o.sources[i]
+	s.Level, s.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+	s.SetLen(int(unsafe.Offsetof(s.info) + unsafe.Sizeof(s.info)))
+	s.info.Spec_dst = a.As4()
+	h := &o.headers[i].Msghdr
+	h.Control = (*byte)(unsafe.Pointer(s))
+	h.SetControllen(int(unsafe.Sizeof(*s)))
 }
 
 // datagram is one that came; its bytes are valid until the next read.
