@@ -103,6 +103,7 @@ func (n *node) gatewayMetrics() []prometheus.Collector {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "tutti_session_panics_total", Help: "Sessions that ended in a panic.",
 		}, func() float64 { return float64(n.gateway.Panics()) }),
+		mediaCollector{n.gateway.Media},
 	}
 }
 
