@@ -69,15 +69,17 @@ js: test-packages ## Only the tests of the web page's modules
 	if [ -n "$$files" ]; then node --test $$files; fi
 
 .PHONY: bench
-bench: test-packages build ## Measure, and print the figures of bench/results
+bench: bench-packages build ## Measure, and print the figures of bench/results
 	go run ./bench $(BENCH)
 
-.PHONY: packages test-packages
+.PHONY: packages test-packages bench-packages
 packages:
 	@command -v go >/dev/null || { echo "Go is not installed: see https://go.dev/dl/"; exit 1; }
 	@.ci/packages build
 test-packages: packages
 	@.ci/packages build test
+bench-packages: packages
+	@.ci/packages build test bench
 
 .PHONY: clean
 clean: ## Remove what was built; recordings in data stay

@@ -1,5 +1,5 @@
 // Command bench measures what Tutti costs and how fast it is, beside the bare
-// codecs and beside ffmpeg in the same run. It starts the server of bin/tutti
+// codecs, ffmpeg and Janus in the same run. It starts the server of bin/tutti
 // on free loopback ports, puts real WebRTC clients into it, and reads what the
 // server process used.
 //
@@ -7,8 +7,10 @@
 //	go run ./bench -only room    one part
 //	go run ./bench -write        also into bench/results
 //
-// All load goes to loopback, is bounded in count and time, and ends with the
-// program.
+// All load stays on this host, is bounded in count and time, and ends with the
+// program. Where the kernel lets it, the load runs before other processes, since
+// real clients have machines of their own. Janus (package janus) offers no
+// loopback address; it and its clients use the host's own.
 package main
 
 import (
@@ -45,6 +47,7 @@ var parts = []part{
 	{"room", "four people at 640x360@30 become one 720p stream", measureRoom},
 	{"delay", "what the server adds to the sound's delay", measureDelay},
 	{"joins", "from the offer to the first sound and picture", measureJoins},
+	{"path", "a hundred on the media plane alone, and on pion's own path", measurePath},
 	{"crowd", "fifty in a room of sound, three talking", measureCrowd},
 	{"janus", "a hundred in a room of sound, three talking, beside Janus AudioBridge", measureJanus},
 	{"viewers", "three hundred watch one room", measureViewers},
@@ -61,9 +64,17 @@ func main() {
 	flag.DurationVar(&o.seconds, "time", 20*time.Second, "length of one measurement")
 	flag.IntVar(&o.runs, "runs", 3, "measurements of which the median counts")
 	floor := flag.String("floor", "", "only run the bare codecs on these clips, and print their share: what room does by itself")
+	path := flag.String("path", "", "only serve participants on plane or pion: what path does by itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *path != "" {
+		if err := servePath(ctx, *path); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: path:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *floor != "" {
 		share, err := bareCodecs(ctx, strings.Split(*floor, ","), o.seconds)
 		if err != nil {

@@ -1,11 +1,12 @@
 // Package load puts many WebRTC clients into a server from one small process.
 //
 // A client of pion costs 30 to 60 µs a packet, so that a few hundred of them
-// would need the whole machine that is to be measured. A client of this package
+// would need more than the machine that is to be measured. A client of this package
 // is a pion client as far as offer, answer, ICE and DTLS go: the server cannot
 // tell the difference. Then it takes RTP off the socket before pion: one thread
 // waits for the sockets of all clients and reads each in batches, one thread
-// sends what is due. That is 2 to 4 µs a packet, most of it the kernel's.
+// sends what is due. That leaves what the kernel takes for a datagram on
+// loopback: about 10 µs for one that comes, 20 for one that goes.
 //
 // Each client has a UDP socket, hence an port, of its own. It
 // authenticates and decrypts every packet, counts losses by sequence numbers
