@@ -91,9 +91,15 @@ func (s *Session) nextTransport(out *outStream) uint16 {
 
 // Packet sends a packet of the session's outbound stream with that index in
 // Terms.Outbound. pts is the moment of the payload since the epoch. The payload
-// is kept to be sent again and never written.
+// is kept to be sent again and never written; one of more than maxPayload bytes
+// is refused, since what is cut off differently when it is sent again would be
+// a second plaintext for its SRTP index.
 func (w *Writer) Packet(stream int, payload []byte, pts time.Duration, marker bool) {
 	s := w.session
+	if len(payload) > maxPayload {
+		s.plane.counts.refused.Add(1)
+		return
+	}
 	out := s.out[stream]
 	p := sentPacket{
 		payload: payload, timestamp: out.timestamp(pts), seq: out.seq, transport: s.nextTransport(out), marker: marker,
@@ -101,7 +107,7 @@ func (w *Writer) Packet(stream int, payload []byte, pts time.Duration, marker bo
 	out.seq++
 	b := w.slot()
 	n := out.header(b, out.PT, out.SSRC, p.seq, &p)
-	n += copy(b[n:len(b)-overhead], payload)
+	n += copy(b[n:], payload)
 	out.sent(p)
 	s.encrypt(w, b, n)
 }
@@ -112,8 +118,13 @@ func (w *Writer) Begun(stream int) bool { return w.session.out[stream].packets >
 // Streams answers how many outbound streams there are.
 func (w *Writer) Streams() int { return len(w.session.out) }
 
-// overhead is what SRTP and SRTCP add at most, in bytes.
-const overhead = 32
+const (
+	// overhead is what SRTP and SRTCP add at most, in bytes.
+	overhead = 32
+	// maxPayload fits a datagram with header, extension and the sequence number of
+	// a retransmission.
+	maxPayload = maxDatagram - overhead - 20 - 2
+)
 
 // encrypt makes the n bytes in the slot an SRTP packet and sends it.
 func (s *Session) encrypt(w *Writer, b []byte, n int) {
