@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
@@ -17,6 +18,7 @@ import (
 	"tutti/codec/i420"
 	"tutti/codec/pcm"
 	"tutti/mixer"
+	"tutti/transport/plane"
 	"tutti/transport/transporttest"
 )
 
@@ -207,6 +209,12 @@ const serverIP = "10.0.0.1"
 
 func newStage(t *testing.T, link transporttest.Link, change func(*Config)) *stage {
 	t.Helper()
+	return newStageOn(t, New, link, change)
+}
+
+// newStageOn builds the gateway with either path.
+func newStageOn(t *testing.T, build func(Config) (*Gateway, error), link transporttest.Link, change func(*Config)) *stage {
+	t.Helper()
 	network, err := transporttest.NewNetwork(link)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +227,7 @@ func newStage(t *testing.T, link transporttest.Link, change func(*Config)) *stag
 	if change != nil {
 		change(&cfg)
 	}
-	g, err := New(cfg)
+	g, err := build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,19 +260,53 @@ func (s *stage) close() {
 	}
 }
 
+// client answers one on a host of its own, unless the config has one.
 func (s *stage) client(cfg transporttest.ClientConfig) *transporttest.Client {
 	s.t.Helper()
-	s.hosts++
-	host, err := s.net.Host(s.clientIP(s.hosts))
-	if err != nil {
-		s.t.Fatal(err)
+	if cfg.Net == nil {
+		cfg.Net, _ = s.host()
 	}
-	cfg.Net = host
 	c, err := transporttest.NewClient(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return c
+}
+
+// host answers the next host and its address.
+func (s *stage) host() (transport.Net, string) {
+	s.t.Helper()
+	s.hosts++
+	ip := s.clientIP(s.hosts)
+	host, err := s.net.Host(ip)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return host, ip
+}
+
+// tap lets the test see and change what offer and answer agreed on, before the
+// media has it. For sessions that are opened from now on.
+func (s *stage) tap(change func(*plane.Terms)) {
+	inner := s.gateway.newMedia
+	s.gateway.newMedia = func(p *Peer) (media, error) {
+		m, err := inner(p)
+		if err != nil {
+			return nil, err
+		}
+		return tapped{m, change}, nil
+	}
+}
+
+// tapped is media whose terms a test has in hand.
+type tapped struct {
+	media
+	change func(*plane.Terms)
+}
+
+func (m tapped) agree(pc *webrtc.PeerConnection, t plane.Terms) {
+	m.change(&t)
+	m.media.agree(pc, t)
 }
 
 func (s *stage) clientIP(n int) string { return "10.0.0." + string(rune('0'+n)) }

@@ -46,11 +46,30 @@ func TestPanicEndsOnePeer(t *testing.T) {
 	})
 }
 
+// lingering has some time pass between a session's goodbye and its connection's
+// end: pion as a client reads the two in goroutines of their own, and the end
+// may have it throw away a goodbye that has come.
+func (s *stage) lingering() {
+	inner := s.gateway.newMedia
+	s.gateway.newMedia = func(p *Peer) (media, error) {
+		m, err := inner(p)
+		return slowToEnd{m}, err
+	}
+}
+
+type slowToEnd struct{ media }
+
+func (m slowToEnd) close() {
+	m.media.close()
+	time.Sleep(100 * time.Millisecond)
+}
+
 // TestKeyFrameRequestsReachTheRoom asks as a receiver does and by falling behind.
 func TestKeyFrameRequestsReachTheRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, transporttest.Clean, nil)
 		defer s.close()
+		s.lingering()
 		c := s.client(transporttest.ClientConfig{Audio: recvOnly, Video: recvOnly})
 		defer c.Close()
 		p := s.join(c, "p1", mixer.Viewer)

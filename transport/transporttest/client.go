@@ -29,6 +29,11 @@ type ClientConfig struct {
 	Audio, Video webrtc.RTPTransceiverDirection
 	// NoLevels leaves out the audio level extension (RFC 6464).
 	NoLevels bool
+	// OnlyTCP offers no UDP: the client connects to the gateway by ICE-TCP.
+	OnlyTCP bool
+	// FirstSequence is the first RTP sequence number of what is sent, 1000 by
+	// default.
+	FirstSequence uint16
 	// OnAudio and OnVideo are told every packet as it comes, in order of arrival;
 	// they may not keep it. May be nil.
 	OnAudio, OnVideo func(at time.Time, p *rtp.Packet)
@@ -121,10 +126,13 @@ func clientAPI(cfg ClientConfig) (*webrtc.API, error) {
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetIncludeLoopbackCandidate(cfg.Net == nil)
 	s.SetDTLSRetransmissionInterval(200 * time.Millisecond)
-	s.DisableActiveTCP(true)
+	s.DisableActiveTCP(!cfg.OnlyTCP)
 	if cfg.Net != nil {
 		s.SetNet(cfg.Net)
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	}
+	if cfg.OnlyTCP {
+		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 }
@@ -149,7 +157,10 @@ func (c *Client) add(dir webrtc.RTPTransceiverDirection, mime string, rate uint3
 	if err != nil {
 		return nil, err
 	}
-	o := &outgoing{track: track, sender: t.Sender(), seq: 1000, ts: 12345}
+	o := &outgoing{track: track, sender: t.Sender(), seq: c.cfg.FirstSequence, ts: 12345}
+	if o.seq == 0 {
+		o.seq = 1000
+	}
 	c.work.Go(func() { c.readRTCP(o.sender) })
 	return o, nil
 }
