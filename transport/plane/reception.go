@@ -18,8 +18,8 @@ type reception struct {
 	count uint64
 
 	started bool
-	transit int64 // of the last packet, in ticks
-	jitter  int64 // in sixteenths of a tick
+	transit uint32 // of the last packet, in ticks; it wraps around
+	jitter  int64  // in sixteenths of a tick
 
 	expectedBefore, countBefore int64 // at the last report
 
@@ -31,13 +31,13 @@ type reception struct {
 func (r *reception) take(at time.Time, seq uint16, timestamp uint32) int64 {
 	n := r.seq.Unwrap(seq)
 	arrived := rtptime.Ticks(time.Duration(at.UnixNano()%int64(time.Hour)), r.clock)
-	transit := int64(int32(uint32(arrived) - timestamp))
+	transit := uint32(arrived) - timestamp
 	if !r.started {
 		r.started, r.first, r.high, r.transit = true, n, n, transit
 	}
 	r.count++
 	r.high = max(r.high, n)
-	d := transit - r.transit
+	d := int64(int32(transit - r.transit))
 	r.transit = transit
 	if d < 0 {
 		d = -d
