@@ -7,8 +7,9 @@ import (
 
 // delays are the upper bounds of Stats.HandOver.
 var delays = [...]time.Duration{
-	50 * time.Microsecond, 100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond,
-	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond,
+	50 * time.Microsecond, 100 * time.Microsecond, 200 * time.Microsecond, 300 * time.Microsecond, 400 * time.Microsecond,
+	500 * time.Microsecond, 600 * time.Microsecond, 800 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond,
+	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond,
 }
 
 // counters count since the plane began.

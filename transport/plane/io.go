@@ -48,15 +48,29 @@ type batchIO interface {
 	write(src []outDatagram) (refused int, err error)
 }
 
+// socketIO is a whole socket.
+type socketIO interface {
+	batchIO
+	// writeOne sends one datagram, from any goroutine.
+	writeOne(b []byte, to netip.AddrPort) error
+	// close ends reading and writing; free is called when the reader has ended.
+	close() error
+	free()
+	// drops answers how many datagrams the kernel dropped for want of room.
+	drops() uint64
+}
+
 // singles is batchIO over any net.PacketConn: one datagram at a time. Virtual
 // networks have no more.
 type singles struct {
 	conn net.PacketConn
-	buf  [maxDatagram]byte
+	buf  []byte
 }
 
+func newSingles(c net.PacketConn) *singles { return &singles{c, make([]byte, maxDatagram)} }
+
 func (s *singles) read(dst []inDatagram) (int, error) {
-	n, from, err := s.conn.ReadFrom(s.buf[:])
+	n, from, err := s.conn.ReadFrom(s.buf)
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +80,7 @@ func (s *singles) read(dst []inDatagram) (int, error) {
 
 func (s *singles) write(src []outDatagram) (refused int, err error) {
 	for i := range src {
-		_, err := s.conn.WriteTo(src[i].data, net.UDPAddrFromAddrPort(src[i].to.addr))
+		err := s.writeOne(src[i].data, src[i].to.addr)
 		if errors.Is(err, net.ErrClosed) {
 			return refused, net.ErrClosed
 		}
@@ -76,6 +90,15 @@ func (s *singles) write(src []outDatagram) (refused int, err error) {
 	}
 	return refused, nil
 }
+
+func (s *singles) writeOne(b []byte, to netip.AddrPort) error {
+	_, err := s.conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	return err
+}
+
+func (s *singles) close() error  { return s.conn.Close() }
+func (s *singles) free()         {}
+func (s *singles) drops() uint64 { return 0 }
 
 // addrPort answers an address in the form in which sessions are found by it.
 func addrPort(a net.Addr) netip.AddrPort {

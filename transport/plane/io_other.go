@@ -12,11 +12,9 @@ import (
 // rawAddr is not needed where datagrams are written one at a time.
 type rawAddr struct{}
 
-func newMmsg(conn *net.UDPConn) (batchIO, error) { return &singles{conn: conn}, nil }
+func newMmsg(conn *net.UDPConn) (socketIO, error) { return newSingles(conn), nil }
 
 func destinationOf(to netip.AddrPort, _ bool) *destination { return &destination{addr: to} }
-
-func kernelDrops(syscall.Conn) uint64 { return 0 }
 
 func reusePort(_, _ string, _ syscall.RawConn) error {
 	return errors.New("plane: several sockets on one port are for Linux only")

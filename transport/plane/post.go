@@ -26,6 +26,7 @@ type post struct {
 // letters are worked off in one go.
 type letters struct {
 	nacks     []*rtcp.TransportLayerNack // of the client: packets to be sent again
+	feedback  []*rtcp.TransportLayerCC   // of the client
 	packets   []rtcp.Packet              // to be sent
 	blocks    []rtcp.ReceptionReport     // of a report that is due
 	reportDue bool
@@ -42,14 +43,15 @@ type camera struct {
 }
 
 func (l *letters) empty() bool {
-	return len(l.nacks) == 0 && len(l.packets) == 0 && !l.reportDue && !l.keyFrame
+	return len(l.nacks) == 0 && len(l.feedback) == 0 && len(l.packets) == 0 && !l.reportDue && !l.keyFrame
 }
 
 // reset keeps the memory.
 func (l *letters) reset() {
 	clear(l.nacks)
+	clear(l.feedback)
 	clear(l.packets)
-	l.nacks, l.packets, l.blocks = l.nacks[:0], l.packets[:0], l.blocks[:0]
+	l.nacks, l.feedback, l.packets, l.blocks = l.nacks[:0], l.feedback[:0], l.packets[:0], l.blocks[:0]
 	l.reportDue, l.keyFrame = false, false
 }
 
@@ -77,6 +79,14 @@ func (p *post) nack(n *rtcp.TransportLayerNack) {
 	defer p.mu.Unlock()
 	if len(p.waiting.nacks) < maxLetters {
 		p.waiting.nacks = append(p.waiting.nacks, n)
+	}
+}
+
+func (p *post) acknowledge(f *rtcp.TransportLayerCC) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting.feedback) < maxLetters {
+		p.waiting.feedback = append(p.waiting.feedback, f)
 	}
 }
 

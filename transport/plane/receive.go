@@ -265,6 +265,11 @@ func (s *Session) receiveReport(at time.Time, packet rtcp.Packet) {
 	case *rtcp.TransportLayerNack:
 		s.post.nack(r)
 		s.Ready()
+	case *rtcp.TransportLayerCC:
+		if s.cfg.Events.Acknowledged != nil {
+			s.post.acknowledge(r)
+			s.Ready()
+		}
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 		if s.cfg.Events.KeyFrameRequested != nil {
 			s.cfg.Events.KeyFrameRequested()

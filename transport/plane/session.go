@@ -44,6 +44,10 @@ type Events struct {
 	// KeyFrameRequested says that the client asks for a key frame of an outbound
 	// stream (PLI or FIR).
 	KeyFrameRequested func()
+	// Acknowledged says what the client has received of what was sent, where
+	// transport-wide feedback was agreed on for an outbound stream. The list is good
+	// until it returns.
+	Acknowledged func([]Acknowledgement)
 	// Silent says, once, that nothing authentic came for the session's patience.
 	Silent func()
 	// Panicked says that a taker or feeder panicked, with what it said. The session
@@ -101,6 +105,7 @@ type Session struct {
 	out       []*outStream
 	transport uint16  // the next transport-wide sequence number
 	mail      letters // of the post, being worked off
+	sentLog   sentLog
 }
 
 // NewSession begins a session, which Close ends.

@@ -4,12 +4,15 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 )
 
 // controlQueue is how many STUN and DTLS datagrams wait for ICE.
 const controlQueue = 256
+
+// maxBadReads is how many reads may fail in a row before a socket counts as
+// broken: one failure ends nothing, a socket that only fails must not spin.
+const maxBadReads = 1000
 
 // Socket is one UDP address of the plane, on one or several sockets of the
 // kernel. For ICE it is a net.PacketConn on which all comes in that is not
@@ -17,6 +20,7 @@ const controlQueue = 256
 type Socket struct {
 	plane  *Plane
 	legs   []*leg
+	local  net.Addr
 	filter func(netip.AddrPort) bool // nil: all are heard
 
 	control chan controlDatagram
@@ -27,9 +31,8 @@ type Socket struct {
 
 // leg is one socket of the kernel.
 type leg struct {
-	conn net.PacketConn
-	io   batchIO
-	out  *sender
+	io  socketIO
+	out *sender
 }
 
 // controlDatagram waits for ICE.
@@ -42,23 +45,27 @@ type controlDatagram struct {
 func (p *Plane) newSocket(conns []net.PacketConn, filter func(netip.AddrPort) bool) (*Socket, error) {
 	s := &Socket{
 		plane: p, filter: filter, control: make(chan controlDatagram, controlQueue), closed: make(chan struct{}),
-		free: sync.Pool{New: func() any { return new([maxDatagram]byte) }},
+		free: sync.Pool{New: func() any { return new([maxDatagram]byte) }}, local: conns[0].LocalAddr(),
 	}
 	for _, c := range conns {
 		io, err := ioOf(c)
 		if err != nil {
+			for _, l := range s.legs {
+				_ = l.io.close()
+				l.io.free()
+			}
 			return nil, err
 		}
-		s.legs = append(s.legs, &leg{conn: c, io: io, out: newSender(io, &p.counts)})
+		s.legs = append(s.legs, &leg{io: io, out: newSender(io, &p.counts)})
 	}
 	return s, nil
 }
 
-func ioOf(c net.PacketConn) (batchIO, error) {
+func ioOf(c net.PacketConn) (socketIO, error) {
 	if u, ok := c.(*net.UDPConn); ok {
 		return newMmsg(u)
 	}
-	return &singles{conn: c}, nil
+	return newSingles(c), nil
 }
 
 // start begins to read and to send.
@@ -71,31 +78,25 @@ func (s *Socket) start() {
 
 // read is the reading goroutine of a leg.
 func (s *Socket) read(l *leg) {
+	defer l.io.free()
 	var batch [readBatch]inDatagram
-	for {
+	for bad := 0; bad < maxBadReads; bad++ {
 		n, err := l.io.read(batch[:])
-		if err != nil {
-			select {
-			case <-s.closed:
-				return
-			default:
-			}
-			if isTimeout(err) {
-				continue
-			}
-			_ = s.Close()
+		select {
+		case <-s.closed:
 			return
+		default:
 		}
+		if err != nil {
+			continue
+		}
+		bad = 0
 		s.plane.counts.reads.Add(1)
 		for i := range n {
 			s.take(l, &batch[i])
 		}
 	}
-}
-
-func isTimeout(err error) bool {
-	t, ok := err.(net.Error)
-	return ok && t.Timeout()
+	_ = s.Close()
 }
 
 // take tells a datagram where it belongs.
@@ -163,17 +164,19 @@ func (s *Socket) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteToAddrPort sends a datagram of ICE or DTLS.
 func (s *Socket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	if u, ok := s.legs[0].conn.(*net.UDPConn); ok {
-		return u.WriteToUDPAddrPort(b, to)
+	if err := s.legs[0].io.writeOne(b, to); err != nil {
+		return 0, err
 	}
-	return s.legs[0].conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	return len(b), nil
 }
 
 // WriteTo is WriteToAddrPort with an address of package net.
-func (s *Socket) WriteTo(b []byte, to net.Addr) (int, error) { return s.legs[0].conn.WriteTo(b, to) }
+func (s *Socket) WriteTo(b []byte, to net.Addr) (int, error) {
+	return s.WriteToAddrPort(b, addrPort(to))
+}
 
 // LocalAddr answers the address that is bound.
-func (s *Socket) LocalAddr() net.Addr { return s.legs[0].conn.LocalAddr() }
+func (s *Socket) LocalAddr() net.Addr { return s.local }
 
 // Close ends the socket.
 func (s *Socket) Close() error {
@@ -182,7 +185,7 @@ func (s *Socket) Close() error {
 		close(s.closed)
 		for _, l := range s.legs {
 			l.out.stop()
-			if e := l.conn.Close(); err == nil {
+			if e := l.io.close(); err == nil {
 				err = e
 			}
 		}
@@ -196,15 +199,13 @@ func (s *Socket) SetDeadline(time.Time) error { return nil }
 // SetReadDeadline does nothing, as SetDeadline.
 func (s *Socket) SetReadDeadline(time.Time) error { return nil }
 
-// SetWriteDeadline bounds the writes of ICE.
-func (s *Socket) SetWriteDeadline(t time.Time) error { return s.legs[0].conn.SetWriteDeadline(t) }
+// SetWriteDeadline does nothing: no write of ICE waits.
+func (s *Socket) SetWriteDeadline(time.Time) error { return nil }
 
 // kernelDrops sums what the kernel dropped.
 func (s *Socket) kernelDrops() (n uint64) {
 	for _, l := range s.legs {
-		if c, ok := l.conn.(syscall.Conn); ok {
-			n += kernelDrops(c)
-		}
+		n += l.io.drops()
 	}
 	return n
 }

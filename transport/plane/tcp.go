@@ -175,11 +175,10 @@ func (t *tcpConn) Close() error {
 
 // writeNow sends one datagram outside of the sender's turns.
 func (r *route) writeNow(data []byte) {
-	list := [1]outDatagram{{data, r.to}}
 	switch l := r.leg.Load(); {
 	case r.tcp != nil:
-		_, _ = r.tcp.write(list[:])
+		_, _ = r.tcp.write([]outDatagram{{data, r.to}})
 	case l != nil:
-		_, _ = (&singles{conn: l.conn}).write(list[:])
+		_ = l.io.writeOne(data, r.to.addr)
 	}
 }

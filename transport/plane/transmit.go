@@ -26,6 +26,9 @@ func (s *Session) flush(w *Writer) (again time.Duration) {
 	for _, n := range s.mail.nacks {
 		s.wanted(n)
 	}
+	for _, f := range s.mail.feedback {
+		s.cfg.Events.Acknowledged(s.sentLog.resolve(f))
+	}
 	for _, out := range s.out {
 		s.resend(w, out)
 	}
@@ -75,7 +78,7 @@ func (s *Session) resend(w *Writer, out *outStream) {
 		n += 2
 		n += copy(b[n:], p.payload)
 		out.rtxSeq++
-		s.encrypt(w, b, n)
+		s.sendMedia(w, out, b, n, copied.transport)
 	}
 	out.wanted = out.wanted[:0]
 }
@@ -109,7 +112,14 @@ func (w *Writer) Packet(stream int, payload []byte, pts time.Duration, marker bo
 	n := out.header(b, out.PT, out.SSRC, p.seq, &p)
 	n += copy(b[n:], payload)
 	out.sent(p)
-	s.encrypt(w, b, n)
+	s.sendMedia(w, out, b, n, p.transport)
+}
+
+// sendMedia sends a packet that has not been sent before.
+func (s *Session) sendMedia(w *Writer, out *outStream, b []byte, n int, transport uint16) {
+	if size := s.encrypt(w, b, n); out.Ext.TransportCC != 0 && s.cfg.Events.Acknowledged != nil {
+		s.sentLog.add(transport, w.now, size)
+	}
 }
 
 // Begun reports whether a stream has sent anything.
@@ -126,14 +136,16 @@ const (
 	maxPayload = maxDatagram - overhead - 20 - 2
 )
 
-// encrypt makes the n bytes in the slot an SRTP packet and sends it.
-func (s *Session) encrypt(w *Writer, b []byte, n int) {
+// encrypt makes the n bytes in the slot an SRTP packet, sends it, and answers
+// its size.
+func (s *Session) encrypt(w *Writer, b []byte, n int) int {
 	data, err := s.tx.EncryptRTP(b[:0], b[:n], &s.txHeader)
 	if err != nil { // the keys are used up (RFC 3711, section 9.2)
 		s.plane.counts.refused.Add(1)
-		return
+		return 0
 	}
 	w.commit(data)
+	return len(data)
 }
 
 // Report has the session's reports sent in this turn: receivers play sound and
