@@ -21,6 +21,9 @@ const (
 	// resendAgain is the least time between two copies of a packet; a round trip
 	// if that is more.
 	resendAgain = 10 * time.Millisecond
+	// resendTimes is how often a packet is sent again: where one in ten is lost, one
+	// in 100,000 is then still missing. Receivers exist that ask for what they have.
+	resendTimes = 4
 	// maxWanted bounds what waits to be sent again.
 	maxWanted = 256
 )
@@ -33,6 +36,7 @@ type sentPacket struct {
 	seq       uint16
 	transport uint16 // its transport-wide sequence number
 	marker    bool
+	copies    uint8 // times it was sent again
 	again     time.Time
 }
 
@@ -91,16 +95,16 @@ func (s *outStream) wantOne(seq uint16) {
 }
 
 // again answers a packet to be sent again now, or nil: unknown, sent again less
-// than a round trip ago, or beyond the budget.
+// than a round trip ago or too often, or beyond the budget.
 func (s *outStream) again(now time.Time, seq uint16, roundTrip time.Duration) *sentPacket {
 	p := &s.history[seq&(historySize-1)]
-	if p.payload == nil || p.seq != seq || len(p.payload) > s.budget {
+	if p.payload == nil || p.seq != seq || p.copies == resendTimes || len(p.payload) > s.budget {
 		return nil
 	}
 	if !p.again.IsZero() && now.Sub(p.again) < max(resendAgain, roundTrip) {
 		return nil
 	}
-	p.again = now
+	p.again, p.copies = now, p.copies+1
 	s.budget -= len(p.payload)
 	return p
 }
