@@ -2,6 +2,7 @@ package plane
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -36,6 +37,26 @@ func (s *inStream) rebind(ssrc uint32) {
 	s.SSRC, s.bound = ssrc, true
 	s.received = reception{clock: s.Clock}
 	s.missing = missing{}
+}
+
+// payloadType answers that of the stream's packets, or of those sent again.
+func (s *inStream) payloadType(repair bool) uint8 {
+	if repair {
+		return s.RTXPT
+	}
+	return s.PT
+}
+
+// sources are the SSRCs that authentic packets came from.
+type sources []uint32
+
+// admit reports whether another packet of an SSRC may be decrypted.
+func (s sources) admit(ssrc uint32) bool { return len(s) < maxSources || slices.Contains(s, ssrc) }
+
+func (s *sources) add(ssrc uint32) {
+	if !slices.Contains(*s, ssrc) {
+		*s = append(*s, ssrc)
+	}
 }
 
 // unwrap undoes a retransmission in place (RFC 4588, section 4): the payload

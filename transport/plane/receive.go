@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -92,11 +93,16 @@ const (
 func (s *Session) receiveMedia(d *inDatagram) bool {
 	c := &s.plane.counts
 	p := &s.packet
+	if !s.sources.admit(binary.BigEndian.Uint32(d.data[8:])) {
+		c.undeclared.Add(1)
+		return false
+	}
 	plain, err := s.rx.DecryptRTP(d.data[:0], d.data, &p.Header)
 	if err != nil {
 		s.refused(d.data, err)
 		return false
 	}
+	s.sources.add(p.SSRC)
 	if p.ExtensionProfile == cryptexOneByte || p.ExtensionProfile == cryptexTwoByte {
 		_, err = p.Header.Unmarshal(plain) // only now it can be read
 	}
@@ -115,13 +121,20 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 	if p.Ext.HasTransportSeq && s.arrivals != nil {
 		s.arrivals.Record(p.SSRC, p.Ext.TransportSeq, d.at.UnixMicro())
 	}
+	agreed := p.PayloadType == in.payloadType(repair)
 	if repair {
 		in.repair.take(d.at, p.SequenceNumber, p.Timestamp)
-		if !in.unwrap(p) {
+		if agreed && !in.unwrap(p) {
 			return true
 		}
 	}
-	s.account(in, d.at, p, repair)
+	if agreed || !repair { // another codec's number is not missing either
+		s.account(in, d.at, p, repair)
+	}
+	if !agreed {
+		c.undeclared.Add(1)
+		return true
+	}
 	if in.Take != nil {
 		in.Take(p)
 	}
@@ -231,6 +244,11 @@ func (s *Session) bind(in *inStream, p *Packet) (*inStream, bool) {
 // receiveReports takes a compound of the client; false where it is not the
 // client's.
 func (s *Session) receiveReports(d *inDatagram) bool {
+	sender := binary.BigEndian.Uint32(d.data[4:])
+	if !s.reporters.admit(sender) {
+		s.plane.counts.undeclared.Add(1)
+		return false
+	}
 	plain, err := s.rx.DecryptRTCP(d.data[:0], d.data, nil)
 	if err != nil {
 		if errors.Is(err, srtp.ErrFailedToVerifyAuthTag) {
@@ -240,6 +258,7 @@ func (s *Session) receiveReports(d *inDatagram) bool {
 		}
 		return false
 	}
+	s.reporters.add(sender)
 	packets, err := rtcp.Unmarshal(plain)
 	if err != nil {
 		s.plane.counts.malformed.Add(1)

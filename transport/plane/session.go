@@ -21,6 +21,9 @@ const (
 	maxEarly = 32
 	// maxRebinds bounds how often streams may change their SSRC in a session.
 	maxRebinds = 64
+	// maxSources bounds the SSRCs of a client, each way, for each of which its SRTP
+	// context keeps a state.
+	maxSources = 128
 	// reportEvery is the time between reports, feedbackEvery that between
 	// transport-wide feedback.
 	reportEvery   = time.Second
@@ -83,16 +86,18 @@ type Session struct {
 	routes []*route
 	closed bool
 
-	rxMu     sync.Mutex // guards all below; held while a taker runs
-	rx       *srtp.Context
-	in       []*inStream
-	early    [][]byte
-	rebinds  int
-	packet   Packet
-	arrivals *twcc.Recorder // nil without transport-wide feedback
-	started  bool
-	report   time.Time // when the next report is due
-	feedback time.Time
+	rxMu      sync.Mutex // guards all below; held while a taker runs
+	rx        *srtp.Context
+	in        []*inStream
+	early     [][]byte
+	rebinds   int
+	sources   sources // of SRTP
+	reporters sources // of SRTCP
+	packet    Packet
+	arrivals  *twcc.Recorder // nil without transport-wide feedback
+	started   bool
+	report    time.Time // when the next report is due
+	feedback  time.Time
 
 	post post // from the reading side to the sending side; its lock is taken last
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
 
 	"tutti/codec"
 )
@@ -23,6 +24,8 @@ var extIDs = ExtensionIDs{
 }
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+var cryptexOn = srtp.Cryptex(srtp.CryptexModeEnabled)
 
 // taken collects what a taker was given.
 type taken struct{ packets []Packet }
