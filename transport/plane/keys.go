@@ -143,6 +143,16 @@ func (k *handshakeKeys) contexts(cryptex bool) (in, out *srtp.Context, err error
 	return in, out, nil
 }
 
+// tagSize answers how long the authentication tag of a packet is, in bytes.
+func (k *handshakeKeys) tagSize() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.profile == srtp.ProtectionProfileAes128CmHmacSha1_80 {
+		return 10 // RFC 3711, section 5.2
+	}
+	return 16 // RFC 7714, section 12
+}
+
 // replayWindow is how late a packet may come, in packets: those sent again come
 // late.
 const replayWindow = 512

@@ -99,7 +99,7 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 	}
 	plain, err := s.rx.DecryptRTP(d.data[:0], d.data, &p.Header)
 	if err != nil {
-		s.refused(d.data, err)
+		s.refused(media, d.data, err)
 		return false
 	}
 	s.sources.add(p.SSRC)
@@ -170,23 +170,27 @@ func (s *Session) ask(now time.Time, in *inStream) bool {
 	return true
 }
 
-// refused counts a packet that was not decrypted, by its reason.
-func (s *Session) refused(data []byte, err error) {
+// refused counts a datagram that was not decrypted, by its reason.
+func (s *Session) refused(kind class, data []byte, err error) {
 	c := &s.plane.counts
-	var h rtp.Header
 	switch {
 	case errors.Is(err, srtp.ErrFailedToVerifyAuthTag):
 		c.forged.Add(1)
-	case s.isMalformed(&h, data):
+	case s.isCut(kind, data):
 		c.malformed.Add(1)
 	default:
 		c.replayed.Add(1)
 	}
 }
 
-func (s *Session) isMalformed(h *rtp.Header, data []byte) bool {
+// isCut reports whether a datagram is shorter than its header and its tag.
+func (s *Session) isCut(kind class, data []byte) bool {
+	if kind == report {
+		return len(data) < 8+4+s.tagSize
+	}
+	var h rtp.Header
 	_, err := h.Unmarshal(data)
-	return err != nil || len(data) < headerSize(data)+16
+	return err != nil || len(data) < headerSize(data)+s.tagSize
 }
 
 // find answers the stream of an authentic packet, and whether it is one sent
@@ -251,11 +255,7 @@ func (s *Session) receiveReports(d *inDatagram) bool {
 	}
 	plain, err := s.rx.DecryptRTCP(d.data[:0], d.data, nil)
 	if err != nil {
-		if errors.Is(err, srtp.ErrFailedToVerifyAuthTag) {
-			s.plane.counts.forged.Add(1)
-		} else {
-			s.plane.counts.replayed.Add(1)
-		}
+		s.refused(report, d.data, err)
 		return false
 	}
 	s.reporters.add(sender)

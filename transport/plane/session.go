@@ -88,6 +88,7 @@ type Session struct {
 
 	rxMu      sync.Mutex // guards all below; held while a taker runs
 	rx        *srtp.Context
+	tagSize   int // of its packets, in bytes
 	in        []*inStream
 	early     [][]byte
 	rebinds   int
@@ -177,7 +178,7 @@ func (s *Session) Start() error {
 	s.tx = out
 	s.txMu.Unlock()
 	s.rxMu.Lock()
-	s.rx, s.started = in, true
+	s.rx, s.tagSize, s.started = in, s.keys.tagSize(), true
 	// Sessions that began together report at different times.
 	s.report = now.Add(time.Duration(s.ssrc) % reportEvery)
 	early := s.early
