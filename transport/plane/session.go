@@ -166,24 +166,11 @@ func (s *Session) Start() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return errClosed
+	early, err := s.begin(in, out)
+	if err != nil {
+		return err
 	}
 	now := time.Now()
-	s.heard.Store(now.UnixNano())
-	s.txMu.Lock()
-	s.tx = out
-	s.txMu.Unlock()
-	s.rxMu.Lock()
-	s.rx, s.tagSize, s.started = in, s.keys.tagSize(), true
-	// Sessions that began together report at different times.
-	s.report = now.Add(time.Duration(s.ssrc) % reportEvery)
-	early := s.early
-	s.early = nil
-	s.rxMu.Unlock()
 	for _, b := range early {
 		if r := s.path.Load(); r != nil {
 			s.receive(r, &inDatagram{data: b, at: now}, classify(b))
@@ -191,6 +178,28 @@ func (s *Session) Start() error {
 	}
 	s.Ready()
 	return nil
+}
+
+// begin puts the contexts in their place, unless the session was closed
+// meanwhile, and answers what came before them.
+func (s *Session) begin(in, out *srtp.Context) (early [][]byte, err error) {
+	s.mu.Lock() // against Close, which takes them away
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	now := time.Now()
+	s.heard.Store(now.UnixNano())
+	s.txMu.Lock()
+	s.tx = out
+	s.txMu.Unlock()
+	s.rxMu.Lock()
+	defer s.rxMu.Unlock()
+	s.rx, s.tagSize, s.started = in, s.keys.tagSize(), true
+	// Sessions that began together report at different times.
+	s.report = now.Add(time.Duration(s.ssrc) % reportEvery)
+	early, s.early = s.early, nil
+	return early, nil
 }
 
 var errClosed = errors.New("plane: the session is closed")
@@ -285,13 +294,9 @@ func (s *Session) Link() Link {
 
 // Close tells the client that the streams end (RFC 3550, section 6.6), and ends
 // the session: when it returns, neither taker nor feeder runs or will run. It
-// may be called again.
+// may be called again, also meanwhile, and then waits for the same.
 func (s *Session) Close() {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return
-	}
 	s.closed = true
 	routes := s.routes
 	s.routes = nil
