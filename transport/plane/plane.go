@@ -152,6 +152,16 @@ func (p *Plane) addRoute(s *Session, a netip.AddrPort, now time.Time) *route {
 	return r
 }
 
+// holds reports whether a route is still that of its address.
+func (p *Plane) holds(r *route) bool {
+	if r.tcp != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.tcp[r.to.addr] == r.tcp
+	}
+	return p.route(r.to.addr) == r
+}
+
 // dropRoutes forgets all routes of a session.
 func (p *Plane) dropRoutes(s *Session, routes []*route) {
 	p.routesMu.Lock()

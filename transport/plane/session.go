@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,10 +238,15 @@ func (s *Session) admitRoute(a netip.AddrPort, tcp bool) *route {
 	if s.closed {
 		return nil
 	}
-	for _, r := range s.routes {
-		if r.to.addr == a && (r.tcp != nil) == tcp {
+	for i, r := range s.routes {
+		if r.to.addr != a || (r.tcp != nil) != tcp {
+			continue
+		}
+		if s.plane.holds(r) {
 			return r
 		}
+		s.routes = slices.Delete(s.routes, i, i+1) // it was another's meanwhile, or its connection ended
+		break
 	}
 	var r *route
 	if tcp {
@@ -257,6 +263,7 @@ func (s *Session) admitRoute(a netip.AddrPort, tcp bool) *route {
 // follow makes a route the one that is sent to.
 func (s *Session) follow(r *route) {
 	if s.path.Swap(r) != r {
+		s.queued.Store(false) // it may wait for a sender that has ended
 		s.Ready()
 	}
 }
