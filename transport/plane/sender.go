@@ -18,18 +18,12 @@ type sender struct {
 
 	// owned by the goroutine
 	batch Writer
-	turn  []*Session // those of this turn
-	later []laterTurn
-}
-
-// laterTurn is a session whose feeder wants to be asked again.
-type laterTurn struct {
-	at      time.Time
-	session *Session
+	turn  []*Session             // those of this turn
+	later map[*Session]time.Time // whose feeders want to be asked again, and when
 }
 
 func newSender(io batchIO, c *counters) *sender {
-	s := &sender{io: io, counts: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &sender{io: io, counts: c, wake: make(chan struct{}, 1), done: make(chan struct{}), later: map[*Session]time.Time{}}
 	s.batch.sender = s
 	return s
 }
@@ -86,30 +80,28 @@ func (s *sender) serve() {
 
 func (s *sender) serveOne(x *Session) {
 	if again := x.flush(&s.batch); again > 0 {
-		s.later = append(s.later, laterTurn{s.batch.now.Add(again), x})
+		s.later[x] = s.batch.now.Add(again)
+	} else {
+		delete(s.later, x)
 	}
 }
 
 func (s *sender) serveLater() {
-	waiting := s.later
-	s.later = nil
-	for _, l := range waiting {
-		if l.at.After(s.batch.now) {
-			s.later = append(s.later, l)
-			continue
+	for x, at := range s.later {
+		if !at.After(s.batch.now) {
+			s.serveOne(x)
 		}
-		s.serveOne(l.session)
 	}
 }
 
-func (s *sender) next() time.Time {
-	at := s.later[0].at
-	for _, l := range s.later[1:] {
-		if l.at.Before(at) {
-			at = l.at
+// next answers when the first of them is due.
+func (s *sender) next() (first time.Time) {
+	for _, at := range s.later {
+		if first.IsZero() || at.Before(first) {
+			first = at
 		}
 	}
-	return at
+	return first
 }
 
 // Writer takes what one session sends in one turn.
