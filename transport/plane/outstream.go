@@ -53,7 +53,7 @@ type outStream struct {
 }
 
 func newOutStream(out Outbound) *outStream {
-	s := &outStream{Outbound: out, seq: out.Sequence, rtxSeq: ^out.Sequence, budget: resendBurst}
+	s := &outStream{Outbound: out, seq: out.Sequence, rtxSeq: out.Sequence ^ 0x7fff, budget: resendBurst}
 	if out.NACK {
 		s.history = make([]sentPacket, historySize)
 		s.wanted = make([]uint16, 0, 32)

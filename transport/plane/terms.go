@@ -61,7 +61,8 @@ type Outbound struct {
 	// NACK keeps what was sent, so that it can be sent again.
 	NACK bool
 	// Sequence is the first sequence number and Base the timestamp at the epoch;
-	// both begin at random (RFC 3550, section 5.1).
+	// both begin at random (RFC 3550, section 5.1), the sequence below 1<<15 (RFC
+	// 3711, section 3.3.1: nobody may miss its wrap).
 	Sequence uint16
 	Base     uint32
 }

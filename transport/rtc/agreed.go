@@ -180,7 +180,9 @@ func (a *agreed) inbound(kind codec.Kind, mid string) plane.Inbound {
 func (a *agreed) outbound(kind codec.Kind) plane.Outbound {
 	return plane.Outbound{
 		Kind: kind, PT: a.pt, RTXPT: a.rtx, Clock: a.clock, NACK: a.nack,
-		Sequence: uint16(rand.Uint32()), Base: rand.Uint32(),
+		// In the lower half: a client that misses the beginning takes the first that
+		// it sees for one before any rollover (RFC 3711, section 3.3.1).
+		Sequence: uint16(rand.Uint32()) >> 1, Base: rand.Uint32(),
 	}
 }
 

@@ -31,6 +31,9 @@ type ClientConfig struct {
 	NoLevels bool
 	// OnlyTCP offers no UDP: the client connects to the gateway by ICE-TCP.
 	OnlyTCP bool
+	// Renominates lets the client move to another of its candidates when that has
+	// become the better one, as browsers do.
+	Renominates bool
 	// FirstSequence is the first RTP sequence number of what is sent, 1000 by
 	// default.
 	FirstSequence uint16
@@ -133,6 +136,11 @@ func clientAPI(cfg ClientConfig) (*webrtc.API, error) {
 	}
 	if cfg.OnlyTCP {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	}
+	if cfg.Renominates {
+		if err := s.SetICERenomination(); err != nil {
+			return nil, err
+		}
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 }
