@@ -70,7 +70,7 @@ js: test-packages ## Only the tests of the web page's modules
 
 .PHONY: bench
 bench: bench-packages build ## Measure, and print the figures of bench/results
-	go run ./bench $(BENCH)
+	go run -ldflags '$(LDFLAGS)' ./bench $(BENCH)
 
 .PHONY: packages test-packages bench-packages
 packages:

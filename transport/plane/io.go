@@ -53,9 +53,8 @@ type socketIO interface {
 	batchIO
 	// writeOne sends one datagram, from any goroutine.
 	writeOne(b []byte, to netip.AddrPort) error
-	// close ends reading and writing; free is called when the reader has ended.
+	// close ends reading and writing.
 	close() error
-	free()
 	// drops answers how many datagrams the kernel dropped for want of room.
 	drops() uint64
 }
@@ -97,7 +96,6 @@ func (s *singles) writeOne(b []byte, to netip.AddrPort) error {
 }
 
 func (s *singles) close() error  { return s.conn.Close() }
-func (s *singles) free()         {}
 func (s *singles) drops() uint64 { return 0 }
 
 // addrPort answers an address in the form in which sessions are found by it.

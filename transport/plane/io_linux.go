@@ -2,13 +2,10 @@ package plane
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -31,19 +28,15 @@ type mmsghdr struct {
 // controlSize holds the one control message that is asked for, a timestamp.
 const controlSize = 64
 
-// mmsg is batchIO by recvmmsg and sendmmsg, past Go's poller: its reader is a
-// thread that waits in the kernel for the socket itself. A datagram then costs
-// one switch to that thread; by the poller it costs two or three, and those are
-// what a packet path pays for (x/net's batches also allocate an address for each
-// datagram that they read).
+// mmsg is a socket by recvmmsg and sendmmsg. x/net offers both, but allocates an
+// address for each datagram that it reads.
 type mmsg struct {
-	fd     int
-	local  net.Addr
-	closed atomic.Bool
-	users  sync.RWMutex // held while the descriptor is used
-	recv   batch
-	send   batch
-	woken  time.Time // when the reader began its last turn
+	conn *net.UDPConn
+	raw  syscall.RawConn
+	recv batch
+	send batch
+
+	recvFunc, sendFunc func(uintptr) bool // made once: a closure a call would be allocated
 }
 
 // batch is the memory of one direction.
@@ -53,15 +46,17 @@ type batch struct {
 	addrs   []rawAddr
 	control [][controlSize]byte
 	data    [][maxDatagram]byte
+	todo    []mmsghdr // of the call
+	n       int       // what the kernel said
+	err     error
 }
 
-// newMmsg takes the socket over from conn, which is of no use any more.
 func newMmsg(conn *net.UDPConn) (socketIO, error) {
-	fd, err := takeOver(conn)
+	raw, err := conn.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("plane: take over socket: %w", err)
+		return nil, fmt.Errorf("plane: adopt socket: %w", err)
 	}
-	m := &mmsg{fd: fd, local: conn.LocalAddr()}
+	m := &mmsg{conn: conn, raw: raw}
 	m.recv = batch{
 		hdrs: make([]mmsghdr, readBatch), iovs: make([]unix.Iovec, readBatch), addrs: make([]rawAddr, readBatch),
 		control: make([][controlSize]byte, readBatch), data: make([][maxDatagram]byte, readBatch),
@@ -74,83 +69,57 @@ func newMmsg(conn *net.UDPConn) (socketIO, error) {
 		h.Name, h.Iov, h.Control = &m.recv.addrs[i].data[0], &m.recv.iovs[i], &m.recv.control[i][0]
 		h.SetIovlen(1)
 	}
+	m.recvFunc, m.sendFunc = m.recvmmsg, m.sendmmsg
+	// Where it can't be had the time of reading stands for that of arrival.
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	})
 	return m, nil
 }
 
-// takeOver answers a descriptor of the socket that the poller knows nothing of.
-func takeOver(conn *net.UDPConn) (int, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	fd := -1
-	if e := raw.Control(func(old uintptr) {
-		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
-	}); e != nil || err != nil {
-		return 0, errors.Join(e, err)
-	}
-	if err := conn.Close(); err != nil {
-		return 0, errors.Join(err, unix.Close(fd))
-	}
-	// Where it can't be had the time of reading stands for that of arrival.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-	if err := unix.SetNonblock(fd, false); err != nil {
-		return 0, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
-}
+// recvmmsg and sendmmsg are called by Go's poller until they answer true.
+func (m *mmsg) recvmmsg(fd uintptr) bool { return m.recv.call(unix.SYS_RECVMMSG, fd) }
+func (m *mmsg) sendmmsg(fd uintptr) bool { return m.send.call(unix.SYS_SENDMMSG, fd) }
 
-// multi calls recvmmsg or sendmmsg.
-func multi(call uintptr, fd int, hdrs []mmsghdr, flags uintptr) (int, error) {
+func (b *batch) call(number, fd uintptr) (done bool) {
 	for {
-		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&hdrs[0])), uintptr(len(hdrs)), flags, 0, 0)
+		n, _, errno := unix.Syscall6(number, fd, uintptr(unsafe.Pointer(&b.todo[0])), uintptr(len(b.todo)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			return int(n), nil
+			b.n, b.err = int(n), nil
+			return true
 		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
 		default:
-			return 0, errno
+			b.n, b.err = 0, errno
+			return true
 		}
 	}
 }
 
-const (
-	// busyBelow is the time between two turns of the reader below which it counts
-	// as busy, and restFor how long it then waits for more to come: at 5,000
-	// datagrams a second that saves half of the turns and delays none by more
-	// than half a millisecond.
-	busyBelow = time.Millisecond
-	restFor   = 400 * time.Microsecond
-)
-
 func (m *mmsg) read(dst []inDatagram) (int, error) {
 	b := &m.recv
-	hdrs := b.hdrs[:min(len(dst), len(b.hdrs))]
-	for i := range hdrs {
-		hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
-		hdrs[i].hdr.SetControllen(controlSize)
+	b.todo = b.hdrs[:min(len(dst), len(b.hdrs))]
+	for i := range b.todo {
+		b.todo[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		b.todo[i].hdr.SetControllen(controlSize)
 	}
-	if now := time.Now(); now.Sub(m.woken) < busyBelow {
-		rest := unix.NsecToTimespec(int64(restFor))
-		_ = unix.Nanosleep(&rest, nil)
+	if err := m.raw.Read(m.recvFunc); err != nil {
+		return 0, err
 	}
-	n, err := multi(unix.SYS_RECVMMSG, m.fd, hdrs, unix.MSG_WAITFORONE)
-	if m.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	if err != nil {
-		return 0, os.NewSyscallError("recvmmsg", err)
+	if b.err != nil {
+		return 0, os.NewSyscallError("recvmmsg", b.err)
 	}
 	now := time.Now()
-	m.woken = now
-	for i := range n {
-		h := &hdrs[i]
+	for i := range b.n {
+		h := &b.todo[i]
 		dst[i] = inDatagram{
 			data: b.data[i][:h.len], from: b.addrs[i].addrPort(),
 			at: arrival(now, b.control[i][:h.hdr.Controllen]),
 		}
 	}
-	return n, nil
+	return b.n, nil
 }
 
 // arrival takes the kernel's time of arrival (socket(7), SO_TIMESTAMPNS) over
@@ -203,11 +172,6 @@ func destinationOf(to netip.AddrPort, v6 bool) *destination {
 }
 
 func (m *mmsg) write(src []outDatagram) (refused int, err error) {
-	m.users.RLock()
-	defer m.users.RUnlock()
-	if m.closed.Load() {
-		return len(src), net.ErrClosed
-	}
 	b := &m.send
 	for i := range src {
 		b.iovs[i].Base = &src[i].data[0]
@@ -216,76 +180,36 @@ func (m *mmsg) write(src []outDatagram) (refused int, err error) {
 		h.Name, h.Namelen, h.Iov = &src[i].to.raw.data[0], src[i].to.raw.len, &b.iovs[i]
 		h.SetIovlen(1)
 	}
-	for left := b.hdrs[:len(src)]; len(left) > 0; {
-		n, err := multi(unix.SYS_SENDMMSG, m.fd, left, unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EAGAIN) && m.writable() {
-			continue
+	for b.todo = b.hdrs[:len(src)]; len(b.todo) > 0; b.todo = b.todo[b.n:] {
+		if err := m.raw.Write(m.sendFunc); err != nil {
+			return refused + len(b.todo), net.ErrClosed
 		}
-		if err != nil { // of the first that is left
+		if b.err != nil { // of the first that is left
 			refused++
-			n = 1
+			b.n = 1
 		}
-		left = left[n:]
 	}
 	return refused, nil
 }
 
-// fullFor is how long a full send buffer is waited for.
-const fullFor = 100 * time.Millisecond
-
-// writable waits until the socket takes more.
-func (m *mmsg) writable() bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(m.fd), Events: unix.POLLOUT}}, int(fullFor.Milliseconds()))
-	return n > 0 && err == nil && !m.closed.Load()
-}
-
 func (m *mmsg) writeOne(b []byte, to netip.AddrPort) error {
-	m.users.RLock()
-	defer m.users.RUnlock()
-	if m.closed.Load() {
-		return net.ErrClosed
-	}
-	var sa unix.Sockaddr
-	if m.v6() {
-		sa = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
-	} else {
-		sa = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().Unmap().As4()}
-	}
-	return os.NewSyscallError("sendto", unix.Sendto(m.fd, b, unix.MSG_DONTWAIT, sa))
+	_, err := m.conn.WriteToUDPAddrPort(b, to)
+	return err
 }
 
-func (m *mmsg) v6() bool { return m.local.(*net.UDPAddr).IP.To4() == nil }
-
-// close wakes the reader, which a mere close of the descriptor would not.
-func (m *mmsg) close() error {
-	if m.closed.Swap(true) {
-		return nil
-	}
-	// On a socket without a peer it says ENOTCONN and wakes the reader all the same.
-	_ = unix.Shutdown(m.fd, unix.SHUT_RDWR)
-	return nil
-}
-
-// free gives the descriptor back when nobody reads any more.
-func (m *mmsg) free() {
-	m.users.Lock()
-	defer m.users.Unlock()
-	_ = unix.Close(m.fd)
-}
+func (m *mmsg) close() error { return m.conn.Close() }
 
 // drops answers how many datagrams the kernel dropped because the socket's
 // buffer was full (sock_diag(7), SK_MEMINFO_DROPS).
 func (m *mmsg) drops() uint64 {
-	m.users.RLock()
-	defer m.users.RUnlock()
 	var info [9]uint32
 	size := uint32(unsafe.Sizeof(info))
-	if m.closed.Load() {
-		return 0
-	}
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(m.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
+	var errno syscall.Errno
+	err := m.raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
+	if err != nil || errno != 0 {
 		return 0
 	}
 	return uint64(info[8])

@@ -52,7 +52,6 @@ func (p *Plane) newSocket(conns []net.PacketConn, filter func(netip.AddrPort) bo
 		if err != nil {
 			for _, l := range s.legs {
 				_ = l.io.close()
-				l.io.free()
 			}
 			return nil, err
 		}
@@ -78,7 +77,6 @@ func (s *Socket) start() {
 
 // read is the reading goroutine of a leg.
 func (s *Socket) read(l *leg) {
-	defer l.io.free()
 	var batch [readBatch]inDatagram
 	for bad := 0; bad < maxBadReads; bad++ {
 		n, err := l.io.read(batch[:])
