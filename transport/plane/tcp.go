@@ -40,7 +40,10 @@ type tcpConn struct {
 	out   *sender
 	once  sync.Once
 
-	writeMu sync.Mutex // frames are written whole
+	writeMu sync.Mutex // frames are written whole; guards the memory of a batch
+	frames  [2 * writeBatch][]byte
+	sizes   [writeBatch][2]byte
+	list    net.Buffers
 
 	mu    sync.Mutex
 	route *route
@@ -145,15 +148,13 @@ func (t *tcpConn) read([]inDatagram) (int, error) { return 0, errors.ErrUnsuppor
 func (t *tcpConn) write(src []outDatagram) (refused int, err error) {
 	t.writeMu.Lock()
 	defer t.writeMu.Unlock()
-	var frames [2 * writeBatch][]byte
-	var sizes [writeBatch][2]byte
-	list := net.Buffers(frames[:0])
+	t.list = t.frames[:0]
 	for i := range src {
-		binary.BigEndian.PutUint16(sizes[i][:], uint16(len(src[i].data)))
-		list = append(list, sizes[i][:], src[i].data)
+		binary.BigEndian.PutUint16(t.sizes[i][:], uint16(len(src[i].data)))
+		t.list = append(t.list, t.sizes[i][:], src[i].data)
 	}
 	_ = t.Conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
-	if _, err := list.WriteTo(t.Conn); err != nil {
+	if _, err := t.list.WriteTo(t.Conn); err != nil {
 		_ = t.Conn.Close()
 		return len(src), net.ErrClosed
 	}

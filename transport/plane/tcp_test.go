@@ -283,3 +283,49 @@ func TestListener(t *testing.T) {
 	_ = c.Close()
 	_ = l.Close()
 }
+
+// sink is a connection that takes all and has nothing, or one stream, to read.
+type sink struct {
+	net.Conn
+	io.Reader
+}
+
+func (sink) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 5), Port: 9} }
+func (sink) Write(b []byte) (int, error)      { return len(b), nil }
+func (sink) SetWriteDeadline(time.Time) error { return nil }
+func (sink) Close() error                     { return nil }
+func (s sink) Read(b []byte) (int, error)     { return s.Reader.Read(b) }
+
+// Frames are read and written without an allocation.
+func TestNoAllocationOverTCP(t *testing.T) {
+	r := newRig(t, rigConfig{terms: Terms{Inbound: []Inbound{voice(func(*Packet) {})}}})
+	var stream []byte
+	for _, b := range sealed(t, r.client, (2*allocTries+1)*allocRuns) {
+		stream = append(stream, frame(b)...)
+	}
+	conn, err := r.plane.newTCPConn(sink{Reader: bytes.NewReader(stream)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := conn.(*tcpConn)
+	defer func() { _ = near.Close() }()
+	near.route = &route{session: r.session, to: &destination{addr: near.from}, tcp: near}
+	if n := allocations(t, func() {
+		if err := near.readFrame(); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations in", n)
+	}
+	batch := []outDatagram{{make([]byte, 100), near.route.to}, {make([]byte, 200), near.route.to}}
+	if n := allocations(t, func() {
+		if _, err := near.write(batch); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations out", n)
+	}
+	if s := r.counts(); s.Forged+s.Replayed+s.Strangers != 0 {
+		t.Errorf("counts %+v", s)
+	}
+}
