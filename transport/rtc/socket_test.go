@@ -2,8 +2,10 @@ package rtc
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +108,33 @@ func TestPortTaken(t *testing.T) {
 		t.Fatalf("the UDP port was left bound: %v", err)
 	}
 	u.Close()
+}
+
+// TestAnyPort goes on to another port where one is not free for all sockets, but
+// not where one was asked for, nor for ever, nor for another reason.
+func TestAnyPort(t *testing.T) {
+	taken := fmt.Errorf("bind: %w", syscall.EADDRINUSE)
+	for _, tt := range []struct {
+		anyPort  bool
+		failures int // before it succeeds
+		err      error
+		want     error
+		tries    int
+	}{
+		{true, 3, taken, nil, 4}, {true, 1000, taken, taken, bindTries},
+		{false, 3, taken, taken, 1}, {true, 3, net.ErrClosed, net.ErrClosed, 1},
+	} {
+		tries := 0
+		_, err := bindFree(tt.anyPort, func() (*sockets, error) {
+			if tries++; tries <= tt.failures {
+				return nil, tt.err
+			}
+			return &sockets{}, nil
+		})
+		if err != tt.want || tries != tt.tries {
+			t.Errorf("%+v: %v after %d tries", tt, err, tries)
+		}
+	}
 }
 
 func TestConfigRefused(t *testing.T) {

@@ -30,6 +30,27 @@ type sockets struct {
 
 // listen binds what the configuration asks for, or nothing.
 func listen(cfg Config, p *plane.Plane, logs logging.LoggerFactory) (*sockets, error) {
+	_, port, _ := net.SplitHostPort(cfg.Listen)
+	return bindFree(port == "0", func() (*sockets, error) { return bind(cfg, p, logs) })
+}
+
+// bindTries is how many free ports are tried.
+const bindTries = 10
+
+// bindFree tries again where any port will do and that which was free for UDP
+// was taken for TCP or on another interface.
+func bindFree(anyPort bool, bind func() (*sockets, error)) (s *sockets, err error) {
+	for range bindTries {
+		s, err = bind()
+		if err == nil || !anyPort || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return s, err
+}
+
+// bind binds once.
+func bind(cfg Config, p *plane.Plane, logs logging.LoggerFactory) (*sockets, error) {
 	s := &sockets{plane: p, logs: logs}
 	if err := s.listenUDP(cfg); err != nil {
 		s.close()

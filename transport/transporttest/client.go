@@ -24,6 +24,8 @@ type ClientConfig struct {
 	// Net is the client's host in a virtual network; nil for the real one,
 	// loopback included.
 	Net transport.Net
+	// Loopback offers the loopback interface of Net too.
+	Loopback bool
 	// Audio and Video are the directions of the two m-sections; the zero value
 	// leaves a section out.
 	Audio, Video webrtc.RTPTransceiverDirection
@@ -127,7 +129,7 @@ func clientAPI(cfg ClientConfig) (*webrtc.API, error) {
 	logs.DefaultLogLevel = logging.LogLevelDisabled
 	s := webrtc.SettingEngine{LoggerFactory: logs}
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetIncludeLoopbackCandidate(cfg.Net == nil)
+	s.SetIncludeLoopbackCandidate(cfg.Net == nil || cfg.Loopback)
 	s.SetDTLSRetransmissionInterval(200 * time.Millisecond)
 	s.DisableActiveTCP(!cfg.OnlyTCP)
 	if cfg.Net != nil {
