@@ -52,6 +52,13 @@ func (p *pauses) end() time.Duration {
 	return max(p.longest, time.Since(p.last))
 }
 
+// count answers how many packets there were.
+func (p *pauses) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.packets
+}
+
 // call is one client's session with sound in both directions, or only to it.
 type call struct {
 	*stage
@@ -297,10 +304,10 @@ func TestRollover(t *testing.T) {
 		c := newCall(s, cfg, mixer.Both)
 		defer c.hangUp()
 		up, down := c.measure(func() {}, 20*time.Second)
-		if n := c.up.packets; n < 920 || up > 200*time.Millisecond {
+		if n := c.up.count(); n < 920 || up > 200*time.Millisecond {
 			t.Errorf("%d of 1000 packets came, the longest pause was %v", n, up)
 		}
-		if n := c.down.packets; n < 920 || down > 200*time.Millisecond {
+		if n := c.down.count(); n < 920 || down > 200*time.Millisecond {
 			t.Errorf("%d of 1000 packets arrived at the client, the longest pause was %v", n, down)
 		}
 		if st := s.gateway.Media(); st.Forged+st.Replayed+st.Malformed > 0 {
@@ -337,8 +344,8 @@ func TestFirstPacketsAreLost(t *testing.T) {
 			s.room.sub(0).cfg.Sink.WriteAudio(audioPacket(i, 20, byte(i)))
 			time.Sleep(20 * time.Millisecond)
 		}
-		if heard.packets != 100 {
-			t.Errorf("%d of the last 100 packets arrived", heard.packets)
+		if n := heard.count(); n != 100 {
+			t.Errorf("%d of the last 100 packets arrived", n)
 		}
 	})
 }

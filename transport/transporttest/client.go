@@ -207,6 +207,8 @@ func (c *Client) Answer(text string) error {
 		return fmt.Errorf("transporttest: take answer: %w", err)
 	}
 	if c.audio != nil {
+		c.audio.mu.Lock()
+		defer c.audio.mu.Unlock()
 		for _, e := range c.audio.sender.GetParameters().HeaderExtensions {
 			if e.URI == sdp.AudioLevelURI {
 				c.audio.level = uint8(e.ID)
