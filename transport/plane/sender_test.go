@@ -2,6 +2,7 @@ package plane
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,10 +26,13 @@ func (r *rig) runs() (stop func()) {
 func TestLaterTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const again = 10 * time.Millisecond
+		var mu sync.Mutex // guards all below
 		var calls []time.Duration
 		begin := time.Now()
 		left := 5
 		r := newRig(t, rigConfig{terms: Terms{Outbound: []Outbound{sound()}}, cfg: Config{Feeder: feedFunc(func(w *Writer) time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
 			calls = append(calls, time.Since(begin))
 			if !w.Now().Equal(time.Now()) {
 				t.Errorf("the turn's time is %v", w.Now())
@@ -38,24 +42,32 @@ func TestLaterTurn(t *testing.T) {
 			}
 			return 0
 		})}})
+		called := func() []time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(calls)
+		}
 		stop := r.runs()
 		defer stop()
 		r.session.Ready()
 		time.Sleep(time.Second)
-		if want := []time.Duration{0, again, 2 * again, 3 * again, 4 * again}; !slices.Equal(calls, want) {
-			t.Errorf("called at %v", calls)
+		synctest.Wait()
+		if want := []time.Duration{0, again, 2 * again, 3 * again, 4 * again}; !slices.Equal(called(), want) {
+			t.Errorf("called at %v", called())
 		}
+		mu.Lock()
 		calls, left = nil, 1<<30
+		mu.Unlock()
 		for range 10 {
 			r.session.Ready()
 			synctest.Wait()
 		}
-		ready := len(calls)
+		ready := len(called())
 		time.Sleep(100*again + again/2)
-		if n := len(calls) - ready; ready != 10 || n != 100 {
+		synctest.Wait()
+		if n := len(called()) - ready; ready != 10 || n != 100 {
 			t.Errorf("called %d times by Ready and %d times in 100 intervals", ready, n)
 		}
-		left = 0
 	})
 }
 

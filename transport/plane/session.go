@@ -207,20 +207,24 @@ var errClosed = errors.New("plane: the session is closed")
 
 // Ready says that the feeder has something. It never blocks.
 func (s *Session) Ready() {
-	if s.queued.Swap(true) {
-		return
-	}
-	r := s.path.Load()
-	if r == nil {
-		s.queued.Store(false) // the route's coming says Ready again
-		return
-	}
-	out := r.out()
-	if out == nil {
+	for !s.queued.Swap(true) {
+		if out := s.servedBy(); out != nil {
+			out.add(s)
+			return
+		}
 		s.queued.Store(false)
-		return
+		if s.servedBy() == nil {
+			return // the route's coming says Ready again
+		}
 	}
-	out.add(s)
+}
+
+// servedBy answers the sender of the present path, nil while there is none.
+func (s *Session) servedBy() *sender {
+	if r := s.path.Load(); r != nil {
+		return r.out()
+	}
+	return nil
 }
 
 // Select sends to that address from now on: ICE has selected it.

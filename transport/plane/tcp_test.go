@@ -309,6 +309,7 @@ func TestNoAllocationOverTCP(t *testing.T) {
 	}
 	near := conn.(*tcpConn)
 	defer func() { _ = near.Close() }()
+	r.grow()
 	near.route = &route{session: r.session, to: &destination{addr: near.from}, tcp: near}
 	if n := allocations(t, func() {
 		if err := near.readFrame(); err != nil {
