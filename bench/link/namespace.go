@@ -97,8 +97,8 @@ func openTUN() (int, error) {
 func (n *namespace) configure(side Side, mtu int) error {
 	cmd := exec.Command("ip", "-batch", "-")
 	n.enter(cmd)
-	// Without an address of its own making the device is silent; without
-	// duplicate address detection it has its address at once.
+	// Without an address of its own making the device is silent. Without nodad the
+	// IPv6 address cannot be used for a while.
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(`link set dev lo up
 link set dev %[1]s addrgenmode none
 link set dev %[1]s mtu %[2]d txqueuelen %[3]d up
@@ -111,6 +111,16 @@ route add ::/0 dev %[1]s
 		return fmt.Errorf("ip: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// read answers a file of /proc/net as it is in the namespace.
+func (n *namespace) read(name string) (text string, err error) {
+	err = n.do(func() error {
+		bytes, err := os.ReadFile("/proc/thread-self/net/" + name)
+		text = string(bytes)
+		return err
+	})
+	return text, err
 }
 
 // enter has a command run in the namespace. nsenter becomes the program without
@@ -220,19 +230,13 @@ func (n *namespace) close() error {
 
 // missed answers how many packets the device dropped because its queue was full.
 func (n *namespace) missed() (dropped uint64) {
-	_ = n.do(func() error {
-		text, err := os.ReadFile("/proc/thread-self/net/dev")
-		if err != nil {
-			return err
+	devices, _ := n.read("dev") // when it is closed there is none
+	for line := range strings.Lines(devices) {
+		// "eth0:", 8 columns of what was received, then sent bytes, packets, errors,
+		// drops.
+		if f := strings.Fields(line); len(f) > 12 && f[0] == device+":" {
+			dropped, _ = strconv.ParseUint(f[12], 10, 64)
 		}
-		for line := range strings.Lines(string(text)) {
-			// "eth0:", 8 columns of what was received, then sent bytes, packets,
-			// errors, drops.
-			if f := strings.Fields(line); len(f) > 12 && f[0] == device+":" {
-				dropped, err = strconv.ParseUint(f[12], 10, 64)
-			}
-		}
-		return err
-	})
+	}
 	return dropped
 }
