@@ -56,7 +56,10 @@ type Client struct {
 	state  chan struct{} // closed when connected
 	closed chan struct{} // closed when the connection has ended
 
-	work            sync.WaitGroup
+	mu    sync.Mutex
+	ended bool           // no more goroutines
+	work  sync.WaitGroup // added to by spawn alone
+
 	keyFramesWanted atomic.Uint64
 	videoSSRC       atomic.Uint32
 	counts          [2]atomic.Uint64 // packets of sound and of pictures received
@@ -171,7 +174,7 @@ func (c *Client) add(dir webrtc.RTPTransceiverDirection, mime string, rate uint3
 	if o.seq == 0 {
 		o.seq = 1000
 	}
-	c.work.Go(func() { c.readRTCP(o.sender) })
+	c.spawn(func() { c.readRTCP(o.sender) })
 	return o, nil
 }
 
@@ -228,8 +231,21 @@ func (c *Client) Ended() <-chan struct{} { return c.closed }
 // told.
 func (c *Client) Close() error {
 	err := c.pc.GracefulClose()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
 	c.work.Wait()
 	return err
+}
+
+// spawn runs fn in a goroutine that Close waits for, unless it has been: pion
+// may tell of a track while it closes.
+func (c *Client) spawn(fn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.work.Go(fn)
+	}
 }
 
 // SendAudio sends one packet of Opus that lasts so many samples at 48 kHz and

@@ -11,14 +11,14 @@ import (
 )
 
 func (c *Client) onTrack(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-	c.work.Go(func() { c.readReports(r) })
+	c.spawn(func() { c.readReports(r) })
 	if t.Kind() == webrtc.RTPCodecTypeAudio {
-		c.work.Go(func() { c.read(t, 0, c.cfg.OnAudio) })
+		c.spawn(func() { c.read(t, 0, c.cfg.OnAudio) })
 		return
 	}
 	c.videoSSRC.Store(uint32(t.SSRC()))
 	eye := eye{client: c, frames: jitter.NewAssembler(jitter.AssemblerConfig{})}
-	c.work.Go(func() { c.read(t, 1, eye.push) })
+	c.spawn(func() { c.read(t, 1, eye.push) })
 }
 
 func (c *Client) read(t *webrtc.TrackRemote, kind int, tell func(time.Time, *rtp.Packet)) {
