@@ -88,7 +88,7 @@ func (k *handshakeKeys) ExportKeyingMaterial(label string, _ []byte, length int)
 	defer k.mu.Unlock()
 	lines := bytes.Split(bytes.TrimSpace(k.line.Bytes()), []byte("\n"))
 	words := bytes.Fields(lines[len(lines)-1])
-	if len(words) != 3 || !k.hello {
+	if len(words) != 3 || string(words[0]) != "CLIENT_RANDOM" || !k.hello {
 		return nil, errNoKeys
 	}
 	client, err := hex.DecodeString(string(words[1]))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,13 +192,13 @@ func TestSecretIsForgotten(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
-		silent := 0
-		s, err := p.NewSession(Config{Patience: 3 * time.Second, Events: Events{Silent: func() { silent++ }}})
+		var silent atomic.Int32
+		s, err := p.NewSession(Config{Patience: 3 * time.Second, Events: Events{Silent: func() { silent.Add(1) }}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
-		if silent != 0 {
+		if silent.Load() != 0 {
 			t.Error("silent before Start")
 		}
 		knowKeys(&s.keys, srtp.ProtectionProfileAeadAes128Gcm)
@@ -205,16 +206,16 @@ func TestSilence(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2990 * time.Millisecond)
-		if silent != 0 {
+		if silent.Load() != 0 {
 			t.Error("silent too early")
 		}
 		time.Sleep(60 * time.Millisecond)
-		if silent != 1 {
-			t.Errorf("silent %d times", silent)
+		if silent.Load() != 1 {
+			t.Errorf("silent %d times", silent.Load())
 		}
 		time.Sleep(time.Minute)
-		if silent != 1 {
-			t.Errorf("silent %d times", silent)
+		if silent.Load() != 1 {
+			t.Errorf("silent %d times", silent.Load())
 		}
 		s.Close()
 		if err := p.Close(); err != nil {
