@@ -8,15 +8,20 @@ import (
 	"time"
 )
 
-// tickEvery is the time between looks at what is due: requests for missing
-// packets, feedback, reports, silence.
-const tickEvery = 25 * time.Millisecond
+// The time between looks at what is due (feedback, reports, silence), and the
+// shorter one while packets are missing that have to be asked for again. Every
+// look wakes the process, which costs more than what is done then.
+const (
+	tickEvery = 100 * time.Millisecond
+	tickSoon  = 25 * time.Millisecond
+)
 
 // Plane is the sockets of a gateway and the sessions on them.
 type Plane struct {
 	counts  counters
 	work    sync.WaitGroup // readers, senders, the ticker
 	stopped chan struct{}
+	hurry   chan struct{} // see soon
 
 	routesMu sync.RWMutex
 	routes   map[netip.AddrPort]*route
@@ -52,7 +57,7 @@ func (r *route) out() *sender {
 // New answers a plane without sockets.
 func New() *Plane {
 	return &Plane{
-		stopped: make(chan struct{}), routes: map[netip.AddrPort]*route{}, tcp: map[netip.AddrPort]*tcpConn{},
+		stopped: make(chan struct{}), hurry: make(chan struct{}, 1), routes: map[netip.AddrPort]*route{}, tcp: map[netip.AddrPort]*tcpConn{},
 		sessions: map[*Session]struct{}{},
 	}
 }
@@ -196,30 +201,52 @@ func (p *Plane) forget(s *Session) {
 
 // tick looks after all sessions; it ends with the last.
 func (p *Plane) tick() {
-	t := time.NewTicker(tickEvery)
+	next := time.Now().Add(tickEvery)
+	t := time.NewTimer(tickEvery)
 	defer t.Stop()
 	var list []*Session
 	for {
 		select {
 		case <-t.C:
+		case <-p.hurry:
+			if soon := time.Now().Add(tickSoon); soon.Before(next) {
+				next = soon
+				t.Reset(tickSoon)
+			}
+			continue
 		case <-p.stopped:
 			return
 		}
-		list = list[:0]
-		p.mu.Lock()
-		for s := range p.sessions {
-			list = append(list, s)
-		}
-		if len(list) == 0 {
-			p.ticking = false
-			p.mu.Unlock()
+		if list = p.listSessions(list[:0]); len(list) == 0 {
 			return
 		}
-		p.mu.Unlock()
-		now := time.Now()
+		wait, now := tickEvery, time.Now()
 		for _, s := range list {
-			s.tick(now)
+			if s.tick(now) {
+				wait = tickSoon
+			}
 		}
 		clear(list)
+		next = now.Add(wait)
+		t.Reset(wait)
+	}
+}
+
+// listSessions appends all sessions; where there are none the ticker is over.
+func (p *Plane) listSessions(list []*Session) []*Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.sessions {
+		list = append(list, s)
+	}
+	p.ticking = len(list) > 0
+	return list
+}
+
+// soon has the ticker look earlier, since packets are missing.
+func (p *Plane) soon() {
+	select {
+	case p.hurry <- struct{}{}:
+	default:
 	}
 }

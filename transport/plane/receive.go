@@ -152,6 +152,7 @@ func (s *Session) account(in *inStream, at time.Time, p *Packet, repair bool) {
 	}
 	if in.NACK && in.missing.take(at, n) {
 		s.ask(at, in)
+		s.plane.soon()
 	}
 }
 

@@ -209,7 +209,7 @@ func TestSilence(t *testing.T) {
 		if silent.Load() != 0 {
 			t.Error("silent too early")
 		}
-		time.Sleep(60 * time.Millisecond)
+		time.Sleep(10*time.Millisecond + tickEvery)
 		if silent.Load() != 1 {
 			t.Errorf("silent %d times", silent.Load())
 		}

@@ -323,11 +323,15 @@ func (s *Session) Close() {
 	s.plane.forget(s)
 }
 
-// tick does what is due.
-func (s *Session) tick(now time.Time) {
+// tick does what is due, and reports whether packets are missing that will have
+// to be asked for again soon.
+func (s *Session) tick(now time.Time) (soon bool) {
 	s.rxMu.Lock()
 	started := s.started && s.rx != nil
 	due := started && s.collect(now)
+	for _, in := range s.in {
+		soon = soon || in.missing.n > 0
+	}
 	s.rxMu.Unlock()
 	if due {
 		s.Ready()
@@ -336,6 +340,7 @@ func (s *Session) tick(now time.Time) {
 	if started && s.cfg.Patience > 0 && silence > s.cfg.Patience && !s.silent.Swap(true) && s.cfg.Events.Silent != nil {
 		s.cfg.Events.Silent()
 	}
+	return soon
 }
 
 // guard ends the session of a taker or feeder that panicked.
