@@ -106,7 +106,7 @@ func knowKeys(k *handshakeKeys, profile srtp.ProtectionProfile) {
 
 // from lets a datagram arrive.
 func (r *rig) from(a netip.AddrPort, at time.Time, data []byte) {
-	buf := make([]byte, len(data), maxDatagram)
+	buf := make([]byte, len(data), max(len(data), maxDatagram))
 	copy(buf, data)
 	r.socket.take(r.leg, &inDatagram{data: buf, from: a, at: at})
 }
