@@ -18,6 +18,9 @@
 // says so with ErrUnavailable. The namespaces have no name in the file system:
 // they end with the last process and file that holds them, even if the test dies.
 //
+// A server under --dev listens on loopback alone, which is the namespace's own: a
+// test of media over the link starts it with a key.
+//
 // A test has its programs in the namespaces by Command or Enter, its own sockets
 // by Listen and DialContext, and the connections that are to be good by Relay,
 // which goes around the link:
@@ -27,7 +30,7 @@
 //		t.Skip(err)
 //	}
 //	defer l.Close()
-//	server := l.Command(link.Server, "bin/tutti", "serve", "--dev", "--http", ":8080", "--udp", ":7882")
+//	server := l.Command(link.Server, "bin/tutti", "serve", "--http", ":8080", "--set", "auth.key="+key)
 //	control, err := l.Relay(link.Outside, "127.0.0.1:0", link.Server, "127.0.0.1:8080")
 //	client := l.Command(link.Client, "node", "client.js", "http://10.0.0.1:8080")
 //	err = l.Play(trace)

@@ -25,7 +25,8 @@ func (l *Link) Enter(side Side, cmd *exec.Cmd) {
 
 // Do calls f on a thread that is on that side: sockets that it opens are on
 // that side for ever, processes that it starts too. What other goroutines do for
-// f is not.
+// f is not, and names of devices in addresses (%eth0) mean those outside: use their
+// numbers.
 func (l *Link) Do(side Side, f func() error) error {
 	if side == Outside {
 		return f()
