@@ -37,6 +37,11 @@ type mmsg struct {
 	send batch
 
 	recvFunc, sendFunc func(uintptr) bool // made once: a closure a call would be allocated
+
+	// Whether the kernel cuts runs of datagrams (udp(7), UDP_SEGMENT): the packets
+	// of a picture to one client then pass its stack once. Off where it can't.
+	segments bool
+	counts   [writeBatch]int // datagrams of each header
 }
 
 // batch is the memory of one direction.
@@ -56,12 +61,14 @@ func newMmsg(conn *net.UDPConn) (socketIO, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plane: adopt socket: %w", err)
 	}
-	m := &mmsg{conn: conn, raw: raw}
+	m := &mmsg{conn: conn, raw: raw, segments: true}
 	m.recv = batch{
 		hdrs: make([]mmsghdr, readBatch), iovs: make([]unix.Iovec, readBatch), addrs: make([]rawAddr, readBatch),
 		control: make([][controlSize]byte, readBatch), data: make([][maxDatagram]byte, readBatch),
 	}
-	m.send = batch{hdrs: make([]mmsghdr, writeBatch), iovs: make([]unix.Iovec, writeBatch)}
+	m.send = batch{
+		hdrs: make([]mmsghdr, writeBatch), iovs: make([]unix.Iovec, writeBatch), control: make([][controlSize]byte, writeBatch),
+	}
 	for i := range m.recv.hdrs {
 		h := &m.recv.hdrs[i].hdr
 		m.recv.iovs[i].Base = &m.recv.data[i][0]
@@ -173,23 +180,86 @@ func destinationOf(to netip.AddrPort, v6 bool) *destination {
 
 func (m *mmsg) write(src []outDatagram) (refused int, err error) {
 	b := &m.send
+	for len(src) > 0 {
+		n := m.prepare(src)
+		sent := 0
+		for b.todo = b.hdrs[:n]; len(b.todo) > 0; b.todo = b.todo[b.n:] {
+			if err := m.raw.Write(m.sendFunc); err != nil {
+				return refused + len(src), net.ErrClosed
+			}
+			first := n - len(b.todo)
+			if b.err != nil { // of the first that is left
+				if m.counts[first] > 1 {
+					m.segments = false // it is sent again, one by one
+					break
+				}
+				refused++
+				b.n = 1
+			}
+			for _, c := range m.counts[first : first+b.n] {
+				sent += c
+			}
+		}
+		src = src[sent:]
+	}
+	return refused, nil
+}
+
+// prepare writes headers for all of src and answers how many: one for each
+// datagram, or run of datagrams that the kernel is to cut.
+func (m *mmsg) prepare(src []outDatagram) (n int) {
+	b := &m.send
 	for i := range src {
 		b.iovs[i].Base = &src[i].data[0]
 		b.iovs[i].SetLen(len(src[i].data))
-		h := &b.hdrs[i].hdr
+	}
+	for i := 0; i < len(src); n++ {
+		run := 1
+		if m.segments {
+			run = runLength(src[i:])
+		}
+		h := &b.hdrs[n].hdr
 		h.Name, h.Namelen, h.Iov = &src[i].to.raw.data[0], src[i].to.raw.len, &b.iovs[i]
-		h.SetIovlen(1)
-	}
-	for b.todo = b.hdrs[:len(src)]; len(b.todo) > 0; b.todo = b.todo[b.n:] {
-		if err := m.raw.Write(m.sendFunc); err != nil {
-			return refused + len(b.todo), net.ErrClosed
+		h.SetIovlen(run)
+		h.Control = nil
+		h.SetControllen(0)
+		if run > 1 {
+			h.Control = &b.control[n][0]
+			h.SetControllen(segmentControl(b.control[n][:], len(src[i].data)))
 		}
-		if b.err != nil { // of the first that is left
-			refused++
-			b.n = 1
+		m.counts[n] = run
+		i += run
+	}
+	return n
+}
+
+// maxRun bounds the bytes of a run: it is one datagram until it is cut.
+const maxRun = 60000
+
+// runLength answers how many of the first datagrams go to one client and are of
+// one size, but for the last, which may be shorter.
+func runLength(src []outDatagram) int {
+	size, sum := len(src[0].data), len(src[0].data)
+	for i := 1; i < len(src); i++ {
+		n := len(src[i].data)
+		if sum += n; src[i].to != src[0].to || n > size || sum > maxRun {
+			return i
+		}
+		if n < size {
+			return i + 1
 		}
 	}
-	return refused, nil
+	return len(src)
+}
+
+// segmentControl writes the control message that asks for datagrams of a size,
+// and answers its length.
+func segmentControl(b []byte, size int) int {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size))
+	return unix.CmsgSpace(2)
 }
 
 func (m *mmsg) writeOne(b []byte, to netip.AddrPort) error {

@@ -56,7 +56,8 @@ func (f *fanout) payloads(p *codec.Packet) [][]byte {
 	return c.payloads
 }
 
-// cutVP8 cuts a frame into payloads of nearly equal size, each behind a payload
+// cutVP8 cuts a frame into payloads of one size, but for the last, which may be
+// shorter, so that the kernel can cut a run of them; each is behind a payload
 // descriptor with a picture ID of 15 bits (RFC 7741, section 4.2):
 //
 //	X=1 R=0 N=0 S R=0 PID=0 | I=1 L=0 T=0 K=0 | M=1 PictureID
@@ -66,6 +67,7 @@ func cutVP8(frame []byte, pictureID uint16) [][]byte {
 		return nil
 	}
 	n := (len(frame) + room - 1) / room
+	size := (len(frame) + n - 1) / n
 	out := make([][]byte, 0, n)
 	buf := make([]byte, 0, len(frame)+n*vp8Descriptor)
 	for i := range n {
@@ -76,7 +78,7 @@ func cutVP8(frame []byte, pictureID uint16) [][]byte {
 		}
 		buf = append(buf, first, 0x80)
 		buf = binary.BigEndian.AppendUint16(buf, 0x8000|pictureID)
-		buf = append(buf, frame[i*len(frame)/n:(i+1)*len(frame)/n]...)
+		buf = append(buf, frame[i*size:min(len(frame), (i+1)*size)]...)
 		out = append(out, buf[start:len(buf):len(buf)])
 	}
 	return out
