@@ -24,7 +24,6 @@ type pionEnd struct {
 	readRTCP interceptor.RTCPReader
 	next     []byte // what the readers answer
 	sent     []rtcp.Packet
-	packets  []*rtp.Packet
 }
 
 // newPionEnd binds an interceptor to a stream. It must be closed.

@@ -191,7 +191,6 @@ func (w *wire) writeOne(b []byte, to netip.AddrPort) error {
 }
 
 func (w *wire) close() error  { return nil }
-func (w *wire) free()         {}
 func (w *wire) drops() uint64 { return 0 }
 
 // take answers and forgets what was written.

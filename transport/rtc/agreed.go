@@ -46,6 +46,9 @@ func terms(o *offer, answer *sdp.SessionDescription) (plane.Terms, error) {
 			if out.SSRC == 0 {
 				return plane.Terms{}, fmt.Errorf("m=%s of the answer has no SSRC", s.kind)
 			}
+			if out.RTXSSRC == 0 || out.RTXSSRC == out.SSRC { // repairs need a source of their own
+				out.RTXSSRC, out.RTXPT = 0, 0
+			}
 			t.Outbound = append(t.Outbound, out)
 		}
 	}
@@ -94,10 +97,7 @@ func agreedOn(m *sdp.MediaDescription, kind codec.Kind) (agreed, error) {
 			}
 		case "fmtp":
 			pt, parameters := payloadType(x.Value)
-			if v, ok := strings.CutPrefix(parameters, "apt="); ok {
-				n, _ := strconv.ParseUint(v, 10, 7)
-				apt[pt] = uint8(n)
-			}
+			apt[pt] = associated(parameters)
 		case "extmap":
 			a.extension(x.Value)
 		}
@@ -106,12 +106,27 @@ func agreedOn(m *sdp.MediaDescription, kind codec.Kind) (agreed, error) {
 		return a, fmt.Errorf("m=%s of the answer has no %s", kind, strings.TrimSuffix(want, "/"))
 	}
 	for _, pt := range repairs {
-		if apt[pt] == a.pt {
+		if apt[pt] == a.pt && pt != a.pt {
 			a.rtx = pt
 		}
 	}
 	a.feedback(m)
 	return a, nil
+}
+
+// associated answers the payload type that one of rtx repairs (RFC 4588, section
+// 8.1), 0 where the parameters name none.
+func associated(parameters string) uint8 {
+	for p := range strings.SplitSeq(parameters, ";") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(p), "apt="); ok {
+			n, err := strconv.ParseUint(v, 10, 7)
+			if err != nil {
+				return 0
+			}
+			return uint8(n)
+		}
+	}
+	return 0
 }
 
 // payloadType cuts the payload type off an attribute's value.
@@ -201,6 +216,9 @@ func sources(m *sdp.MediaDescription) (ssrc, rtx uint32) {
 }
 
 func parseSSRC(s string) uint32 {
-	n, _ := strconv.ParseUint(s, 10, 32)
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
 	return uint32(n)
 }
