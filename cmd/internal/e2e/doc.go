@@ -1,7 +1,9 @@
 // Package e2e holds tests alone: the program itself, as a process of its own,
 // with real browsers, real sockets and real files.
 //
-// The browsers are Debian's Chromium and Firefox ESR. A test is skipped where
-// its browser is missing, but fails where CI=true. Screenshots of the page are
-// left in the folder that E2E_KEEP names.
+// The browsers are Debian's Chromium and Firefox ESR. The interoperability tests
+// talk besides to libwebrtc from npm's @roamhq/wrtc, to GStreamer's webrtcbin, and
+// over links that lose packets, for which they need root (see bench/link). A test
+// is skipped where what it needs is missing, but where CI=true fails for want of a
+// program. Screenshots of the page are left in the folder that E2E_KEEP names.
 package e2e

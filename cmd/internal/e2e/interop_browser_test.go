@@ -13,7 +13,7 @@ var interopHarness string
 type browserGuest struct{ *joined }
 
 // enterPage lets a page, which shows any text of the server, join as a guest.
-func (v *venue) enterPage(t *testing.T, p browserPage, room string, who identity) guest {
+func (v *venue) enterPage(t *testing.T, p browserPage, who identity) guest {
 	t.Helper()
 	for _, script := range []string{harness, interopHarness} {
 		if _, err := p.eval(script); err != nil {
@@ -22,25 +22,25 @@ func (v *venue) enterPage(t *testing.T, p browserPage, room string, who identity
 	}
 	_, fake := p.(*firefox)
 	wish := map[string]any{
-		"room": room, "name": who.name, "token": v.token, "colour": who.colour, "tone": who.tone, "fake": fake, "fps": 30,
+		"room": interopRoom, "name": who.name, "token": v.token, "colour": who.colour, "tone": who.tone, "fake": fake, "fps": 30,
 	}
 	id := eval[string](t, p, "e2e.join", wish)
 	eval[any](t, p, "e2e.watch()")
-	return browserGuest{&joined{who, p, room, id}}
+	return browserGuest{&joined{who, p, interopRoom, id}}
 }
 
-func enterChromium(t *testing.T, v *venue, room string, who identity) guest {
+func enterChromium(t *testing.T, v *venue, who identity) guest {
 	t.Helper()
-	return v.enterPage(t, openChromium(t, v.url("/types.js")), room, who)
+	return v.enterPage(t, v.chromium.open(t, v.url("/types.js"), v.options...), who)
 }
 
-func enterFirefox(t *testing.T, v *venue, room string, who identity) guest {
+func enterFirefox(t *testing.T, v *venue, who identity) guest {
 	t.Helper()
 	page := startFirefoxAt(t, v.outside, v.url("/types.js"))
 	if page == nil {
 		t.Skip("firefox-esr is not installed")
 	}
-	return v.enterPage(t, page(), room, who)
+	return v.enterPage(t, page(), who)
 }
 
 func (g browserGuest) account(t *testing.T) account {

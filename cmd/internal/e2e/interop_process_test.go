@@ -42,9 +42,9 @@ const seenWidth, seenHeight = 64, 36
 
 // enterProcess starts a guest: a command that takes the room's door, the tone
 // and the colour as its last arguments.
-func (v *venue) enterProcess(t *testing.T, room string, who identity, env []string, command ...string) *process {
+func (v *venue) enterProcess(t *testing.T, who identity, env []string, command ...string) *process {
 	t.Helper()
-	door := v.url("/v1/rooms/" + room + "/participants?name=" + url.QueryEscape(who.name))
+	door := v.url("/v1/rooms/" + interopRoom + "/participants?name=" + url.QueryEscape(who.name))
 	args := append(command[1:], door, fmt.Sprint(who.tone))
 	for _, c := range who.colour {
 		args = append(args, fmt.Sprint(c))
@@ -167,7 +167,7 @@ func (p *process) leave(t *testing.T) {
 
 // enterWRTC lets Node.js enter with libwebrtc from npm's @roamhq/wrtc, which
 // make test-packages installs.
-func enterWRTC(t *testing.T, v *venue, room string, who identity) guest {
+func enterWRTC(t *testing.T, v *venue, who identity) guest {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -177,19 +177,19 @@ func enterWRTC(t *testing.T, v *venue, room string, who identity) guest {
 	if _, err := os.Stat(modules); err != nil {
 		missing(t, "@roamhq/wrtc (see make test-packages)")
 	}
-	return v.enterProcess(t, room, who, []string{"NODE_PATH=" + modules}, node, absolute(t, "testdata", "wrtc", "client.js"))
+	return v.enterProcess(t, who, []string{"NODE_PATH=" + modules}, node, absolute(t, "testdata", "wrtc", "client.js"))
 }
 
 // debianPython is the interpreter that Debian's modules are for.
 const debianPython = "/usr/bin/python3"
 
 // enterWebRTCBin lets GStreamer's webrtcbin enter.
-func enterWebRTCBin(t *testing.T, v *venue, room string, who identity) guest {
+func enterWebRTCBin(t *testing.T, v *venue, who identity) guest {
 	t.Helper()
 	const needs = `import gi; gi.require_version("GstWebRTC", "1.0"); from gi.repository import Gst; Gst.init(None)
 for e in "webrtcbin nicesrc vp8enc opusenc rtpvp8pay".split(): assert Gst.ElementFactory.find(e), e`
 	if out, err := exec.Command(debianPython, "-c", needs).CombinedOutput(); err != nil {
 		missing(t, fmt.Sprintf("webrtcbin for Python (%s)", strings.TrimSpace(tail(string(out), 200))))
 	}
-	return v.enterProcess(t, room, who, nil, debianPython, absolute(t, "testdata", "webrtcbin.py"))
+	return v.enterProcess(t, who, nil, debianPython, absolute(t, "testdata", "webrtcbin.py"))
 }
