@@ -187,15 +187,15 @@ func (f figures) judgePictures(v *verdict, c condition) {
 	v.check(fps >= c.fps, "the client decodes %.1f pictures a second", fps)
 	v.check(pause <= c.pause, "the client sees no picture for %v", pause)
 	v.check(f.Picture.Width == 640 && f.Picture.Height == 360, "the picture has %dx%d", f.Picture.Width, f.Picture.Height)
-	v.check(f.server.Video.FPS >= c.fps, "the server decodes %.1f pictures a second", f.server.Video.FPS)
+	v.check(f.server.Video.FPS >= serverFPS, "the server decodes %.1f pictures a second", f.server.Video.FPS)
 }
 
 // judgeRepairs looks at how lost pictures are repaired: by packets that are sent
 // again. To begin anew is the exception.
 func (f figures) judgeRepairs(v *verdict, c condition) {
 	v.check(f.Picture.PLIs <= c.plis, "the client asks for %d new beginnings", f.Picture.PLIs)
-	v.check(f.server.Stats.KeyFrameRequests <= c.plis, "the server asks for %d key frames", f.server.Stats.KeyFrameRequests)
-	v.check(f.server.Stats.FramesRefused <= c.plis, "the server refuses %d frames", f.server.Stats.FramesRefused)
+	v.check(f.server.Stats.KeyFrameRequests <= c.keys, "the server asks for %d key frames", f.server.Stats.KeyFrameRequests)
+	v.check(f.server.Stats.FramesRefused <= c.keys, "the server refuses %d frames", f.server.Stats.FramesRefused)
 	if c.loss == 0 {
 		return
 	}
@@ -210,12 +210,14 @@ func (f figures) judgeRepairs(v *verdict, c condition) {
 	v.check(f.Sent.Repairs != 0, "the client sends no packet again")
 }
 
-// soundPackets is how many packets of sound go each way in a second.
-const soundPackets = 50
+const (
+	soundPackets = 50 // each way in a second
+	serverFPS    = 20 // of the 30 pictures a second that clients send, at least
+)
 
 // TestInteropJudgement sees that each of the figures can fail.
 func TestInteropJudgement(t *testing.T) {
-	c := condition{loss: 0.1, fps: 15, pause: time.Second, plis: 3}
+	c := condition{loss: 0.1, fps: 15, pause: time.Second, plis: 3, keys: 2}
 	good := func() figures {
 		f := figures{seconds: 10}
 		f.SRTP = profiles[0]
@@ -244,10 +246,10 @@ func TestInteropJudgement(t *testing.T) {
 		"few pictures":           func(f *figures) { f.Picture.Frames = 100 },
 		"frozen":                 func(f *figures) { f.Picture.PauseMS = 1100 },
 		"small":                  func(f *figures) { f.Picture.Width = 320 },
-		"few pictures there":     func(f *figures) { f.server.Video.FPS = 10 },
+		"few pictures there":     func(f *figures) { f.server.Video.FPS = 19 },
 		"many beginnings":        func(f *figures) { f.Picture.PLIs = 4 },
-		"many beginnings there":  func(f *figures) { f.server.Stats.KeyFrameRequests = 4 },
-		"frames refused":         func(f *figures) { f.server.Stats.FramesRefused = 4 },
+		"many beginnings there":  func(f *figures) { f.server.Stats.KeyFrameRequests = 3 },
+		"frames refused":         func(f *figures) { f.server.Stats.FramesRefused = 3 },
 		"nothing missed":         func(f *figures) { f.Picture.NACKs = 0 },
 		"nothing repaired":       func(f *figures) { f.Picture.Repaired = 0 },
 		"nothing sent again":     func(f *figures) { f.media[resent] = 0 },
