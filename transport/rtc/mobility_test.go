@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,8 @@ type call struct {
 	client   *transporttest.Client
 	peer     *Peer
 	up, down pauses
+	sequence atomic.Uint32 // of the newest packet that the client has
+	jumps    atomic.Int32  // of more than 100 in it
 	stop     chan struct{}
 	work     sync.WaitGroup
 }
@@ -79,7 +82,13 @@ func newCall(s *stage, cfg transporttest.ClientConfig, role mixer.Role) *call {
 			t.Inbound[i].Take = func(p *plane.Packet) { c.up.packet(); take(p) }
 		}
 	})
-	cfg.OnAudio = func(time.Time, *rtp.Packet) { c.down.packet() }
+	cfg.OnAudio = func(_ time.Time, p *rtp.Packet) {
+		c.down.packet()
+		step := int16(p.SequenceNumber - uint16(c.sequence.Swap(uint32(p.SequenceNumber))))
+		if (step > 100 || step < -100) && c.down.count() > 1 {
+			c.jumps.Add(1)
+		}
+	}
 	c.client = s.client(cfg)
 	c.peer = s.join(c.client, "p1", role)
 	s.eventually("subscribed", func() bool { return s.room.sub(0) != nil })
@@ -106,6 +115,9 @@ func newCall(s *stage, cfg transporttest.ClientConfig, role mixer.Role) *call {
 func (c *call) hangUp() {
 	close(c.stop)
 	c.work.Wait()
+	if n := c.jumps.Load(); n > 0 {
+		c.t.Errorf("the sequence numbers jumped %d times: the stream began anew", n)
+	}
 	if err := c.client.Close(); err != nil {
 		c.t.Error(err)
 	}
