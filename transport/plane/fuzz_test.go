@@ -36,7 +36,8 @@ func FuzzDatagram(f *testing.F) {
 	good := c.seal(packet(voiceSSRC, opusPT, 1, "x"))
 	for _, b := range [][]byte{
 		nil, binding(8), hello(60), []byte("garbage, garbage"), good[:20], append(good[:len(good)-1:len(good)-1], good[len(good)-1]^1),
-		c.sealReports(&rtcp.ReceiverReport{SSRC: 1})[:12], bytes.Repeat([]byte{0x9f}, 200), {0x80, 200, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		c.sealReports(&rtcp.ReceiverReport{SSRC: 1})[:12], bytes.Repeat([]byte{0x9f}, 200),
+		{0x80, 200, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
 	} {
 		f.Add(b, true)
 		f.Add(b, false)
@@ -77,7 +78,8 @@ func FuzzPacket(f *testing.F) {
 	for _, b := range [][]byte{
 		marshal(f, full), marshal(f, two), marshal(f, padded), marshal(f, repairOf(cameraRTX, 5, 4, "x")), append(probe, 0, 0, 3),
 		append(bytes.Clone(probe), 255), marshal(f, with(f, repairOf(70, 5, 4, "x"), extIDs.RepairedRID, "l")),
-		append(marshal(f, rtp.Header{Version: 2, SSRC: voiceSSRC, PayloadType: 13}), 1), {0xbf, 0x6f, 0, 1},
+		append(marshal(f, rtp.Header{Version: 2, SSRC: voiceSSRC, PayloadType: 13}), 1),
+		{0xbf, 0x6f, 0, 1},
 	} {
 		f.Add(b, false)
 		f.Add(b, true)
@@ -141,7 +143,9 @@ func FuzzReports(f *testing.F) {
 		{&rtcp.ReceiverReport{SSRC: 1}, &rtcp.SourceDescription{}, &rtcp.Goodbye{Sources: []uint32{voiceSSRC}}},
 		{&rtcp.TransportLayerNack{MediaSSRC: pictureSSRC, Nacks: []rtcp.NackPair{{PacketID: 65500, LostPackets: 0xffff}}}},
 		{&rtcp.PictureLossIndication{MediaSSRC: pictureSSRC}, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: pictureSSRC}}}},
-		{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e9, SSRCs: []uint32{1}}}, {feedback}, {&rtcp.ExtendedReport{SenderSSRC: 1}},
+		{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e9, SSRCs: []uint32{1}}},
+		{feedback},
+		{&rtcp.ExtendedReport{SenderSSRC: 1}},
 	} {
 		b, err := rtcp.Marshal(list)
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/stun/v4"
 )
 
 // The time between looks at what is due (feedback, reports, silence), and the
@@ -25,6 +27,8 @@ type Plane struct {
 
 	routesMu sync.RWMutex
 	routes   map[netip.AddrPort]*route
+	claims   map[uint32]*Session // by SSRC of what they take
+	checks   map[[stun.TransactionIDSize]byte]ownCheck
 
 	mu       sync.Mutex
 	closed   bool
@@ -57,7 +61,8 @@ func (r *route) out() *sender {
 // New answers a plane without sockets.
 func New() *Plane {
 	return &Plane{
-		stopped: make(chan struct{}), hurry: make(chan struct{}, 1), routes: map[netip.AddrPort]*route{}, tcp: map[netip.AddrPort]*tcpConn{},
+		stopped: make(chan struct{}), hurry: make(chan struct{}, 1), routes: map[netip.AddrPort]*route{},
+		claims: map[uint32]*Session{}, checks: map[[stun.TransactionIDSize]byte]ownCheck{}, tcp: map[netip.AddrPort]*tcpConn{},
 		sessions: map[*Session]struct{}{},
 	}
 }

@@ -82,12 +82,6 @@ func (s *Session) keepEarly(d *inDatagram) {
 	s.early = append(s.early, slices.Clone(d.data))
 }
 
-// The profiles of encrypted header extensions (RFC 9335, section 5.1).
-const (
-	cryptexOneByte = 0xc0de
-	cryptexTwoByte = 0xc2de
-)
-
 // receiveMedia decrypts a packet and hands it to its taker; false where it is
 // not the client's.
 func (s *Session) receiveMedia(d *inDatagram) bool {
@@ -103,11 +97,8 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 		return false
 	}
 	s.sources.add(p.SSRC)
-	if p.ExtensionProfile == cryptexOneByte || p.ExtensionProfile == cryptexTwoByte {
-		_, err = p.Header.Unmarshal(plain) // only now it can be read
-	}
 	body, ok := payload(plain, &p.Header)
-	if !ok || err != nil {
+	if !ok {
 		c.malformed.Add(1)
 		return true
 	}
@@ -240,6 +231,7 @@ func (s *Session) bind(in *inStream, p *Packet) (*inStream, bool) {
 		return in, true
 	}
 	in.rebind(p.SSRC)
+	s.plane.claim(s, p.SSRC)
 	if in.camera != nil {
 		s.post.bind(in.camera, p.SSRC)
 	}

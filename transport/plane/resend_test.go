@@ -77,6 +77,52 @@ func TestResend(t *testing.T) {
 	}
 }
 
+// What is sent again in a stream of its own has a transport-wide number of its
+// own; what is sent again as it was is the same to the byte.
+func TestResendInTransport(t *testing.T) {
+	out := picture()
+	out.Ext.TransportCC = 3
+	for _, rtx := range []bool{true, false} {
+		if !rtx {
+			out.RTXPT, out.RTXSSRC = 0, 0
+		}
+		r := newRig(t, rigConfig{terms: Terms{Epoch: epoch, Outbound: []Outbound{out}}})
+		sent := r.feed(epoch, func(w *Writer) {
+			for range 3 {
+				w.Packet(0, []byte("x"), 0, true)
+			}
+		})
+		r.report(epoch, &rtcp.TransportLayerNack{MediaSSRC: out.SSRC, Nacks: []rtcp.NackPair{{PacketID: out.Sequence + 1}}})
+		again := r.turn(epoch)
+		if len(again) != 1 {
+			t.Fatalf("rtx %v: %d sent again", rtx, len(again))
+		}
+		if !rtx && !bytes.Equal(again[0], sent[1]) {
+			t.Errorf("sent %x again as %x", sent[1], again[0])
+		}
+		if p := r.client.open(again[0]); rtx && !bytes.Equal(p.GetExtension(3), []byte{0, 3}) {
+			t.Errorf("the repair has the transport-wide number %x", p.GetExtension(3))
+		}
+	}
+}
+
+// A payload that no datagram holds is refused, and nothing else changes.
+func TestPayloadIsTooLong(t *testing.T) {
+	r := newRig(t, rigConfig{terms: Terms{Epoch: epoch, Outbound: []Outbound{picture()}}})
+	got := r.feed(epoch, func(w *Writer) {
+		for _, n := range []int{maxPayload, maxPayload + 1, 3} {
+			w.Packet(0, make([]byte, n), 0, true)
+		}
+	})
+	if len(got) != 2 || r.counts().Refused != 1 {
+		t.Fatalf("%d sent, %d refused", len(got), r.counts().Refused)
+	}
+	first, second := r.client.open(got[0]), r.client.open(got[1])
+	if len(first.Payload) != maxPayload || second.SequenceNumber != first.SequenceNumber+1 || len(got[0]) > maxDatagram {
+		t.Errorf("sent %d bytes of payload, then %v", len(first.Payload), second)
+	}
+}
+
 // One that is asked for again and again is sent again resendTimes.
 func TestResendGivesUp(t *testing.T) {
 	r := viewer(t, picture(), 10, 10)

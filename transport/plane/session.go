@@ -83,9 +83,13 @@ type Session struct {
 	broken                   atomic.Bool // panicked
 	silent                   atomic.Bool
 
-	mu     sync.Mutex
-	routes []*route
-	closed bool
+	strayAt atomic.Int64 // Unix time in nanoseconds of the last packet that was tried from an unknown address
+
+	mu          sync.Mutex
+	routes      []*route
+	closed      bool
+	credentials Credentials
+	checkedAt   time.Time // when the last check was sent
 
 	rxMu      sync.Mutex // guards all below; held while a taker runs
 	rx        *srtp.Context
@@ -149,6 +153,9 @@ func (s *Session) Agree(t Terms) {
 	}
 	s.rxMu.Unlock()
 	s.post.setCameras(cameras)
+	for _, in := range t.Inbound {
+		s.plane.claim(s, in.SSRC)
+	}
 	s.txMu.Lock()
 	s.cname, s.epoch, s.cryptex, s.out = t.CNAME, t.Epoch, t.Cryptex, nil
 	for _, out := range t.Outbound {
@@ -320,6 +327,7 @@ func (s *Session) Close() {
 	s.rxMu.Lock()
 	s.rx, s.early, s.in = nil, nil, nil
 	s.rxMu.Unlock()
+	s.plane.disown(s)
 	s.plane.forget(s)
 }
 

@@ -117,8 +117,10 @@ func (s *Socket) take(l *leg, d *inDatagram) {
 		r.session.Ready() // it may have waited for this
 	}
 	switch {
+	case kind == control && s.answered(l, d):
 	case kind == control:
 		s.pass(d)
+	case r == nil && kind == media && s.stray(l, d):
 	case r == nil:
 		c.stranger.Add(1)
 	default:

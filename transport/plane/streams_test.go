@@ -37,10 +37,20 @@ func TestBinding(t *testing.T) {
 		second []uint16
 		lost   uint64 // counted as undeclared
 	}{
-		{"declared", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), cameraIn(b)} },
-			[]*rtp.Packet{plain(cameraSSRC, vp8PT, 1), plain(voiceSSRC, opusPT, 2)}, []uint16{2}, []uint16{1}, 0},
-		{"by payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{undeclared(voice(a)), undeclared(cameraIn(b))} },
-			[]*rtp.Packet{plain(7, vp8PT, 1), plain(8, opusPT, 2), plain(7, vp8PT, 3)}, []uint16{2}, []uint16{1, 3}, 0},
+		{
+			"declared", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), cameraIn(b)} },
+			[]*rtp.Packet{plain(cameraSSRC, vp8PT, 1), plain(voiceSSRC, opusPT, 2)},
+			[]uint16{2},
+			[]uint16{1},
+			0,
+		},
+		{
+			"by payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{undeclared(voice(a)), undeclared(cameraIn(b))} },
+			[]*rtp.Packet{plain(7, vp8PT, 1), plain(8, opusPT, 2), plain(7, vp8PT, 3)},
+			[]uint16{2},
+			[]uint16{1, 3},
+			0,
+		},
 		{"by MID", func(a, b func(*Packet)) []Inbound {
 			x, y := undeclared(cameraIn(a)), undeclared(cameraIn(b))
 			x.MID = "screen"
@@ -48,8 +58,11 @@ func TestBinding(t *testing.T) {
 		}, []*rtp.Packet{
 			with(t, plain(7, vp8PT, 1), extIDs.MID, "1"), with(t, plain(8, vp8PT, 2), extIDs.MID, "screen"), plain(7, vp8PT, 3),
 		}, []uint16{2}, []uint16{1, 3}, 0},
-		{"another MID", func(a, b func(*Packet)) []Inbound { return []Inbound{undeclared(voice(a)), undeclared(cameraIn(b))} },
-			[]*rtp.Packet{with(t, plain(7, vp8PT, 1), extIDs.MID, "9"), with(t, plain(8, opusPT, 2), extIDs.MID, "1")}, nil, nil, 2},
+		{
+			"another MID", func(a, b func(*Packet)) []Inbound { return []Inbound{undeclared(voice(a)), undeclared(cameraIn(b))} },
+			[]*rtp.Packet{with(t, plain(7, vp8PT, 1), extIDs.MID, "9"), with(t, plain(8, opusPT, 2), extIDs.MID, "1")},
+			nil, nil, 2,
+		},
 		{"by RID", layers, []*rtp.Packet{
 			with(t, plain(7, vp8PT, 1), extIDs.RID, "l"), with(t, plain(8, vp8PT, 2), extIDs.RID, "h"), plain(7, vp8PT, 3), plain(8, vp8PT, 4),
 			with(t, plain(9, vp8PT, 5), extIDs.RID, "m"),
@@ -59,10 +72,20 @@ func TestBinding(t *testing.T) {
 			with(t, repairOf(70, 900, 9, "y"), extIDs.RepairedRID, "l"), repairOf(70, 901, 10, "z"),
 			with(t, repairOf(71, 900, 9, "y"), extIDs.RepairedRID, "m"),
 		}, []uint16{2}, []uint16{1, 9, 10}, 1},
-		{"repair by payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), undeclared(cameraIn(b))} },
-			[]*rtp.Packet{plain(7, vp8PT, 1), repairOf(70, 900, 2, "y")}, nil, []uint16{1, 2}, 0},
-		{"another payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), cameraIn(b)} },
-			[]*rtp.Packet{plain(voiceSSRC, 13, 1), plain(9, 13, 1), plain(cameraRTX, vp8PT, 2), plain(cameraSSRC, vp8PT, 3)}, nil, []uint16{3}, 3},
+		{
+			"repair by payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), undeclared(cameraIn(b))} },
+			[]*rtp.Packet{plain(7, vp8PT, 1), repairOf(70, 900, 2, "y")},
+			nil,
+			[]uint16{1, 2},
+			0,
+		},
+		{
+			"another payload type", func(a, b func(*Packet)) []Inbound { return []Inbound{voice(a), cameraIn(b)} },
+			[]*rtp.Packet{plain(voiceSSRC, 13, 1), plain(9, 13, 1), plain(cameraRTX, vp8PT, 2), plain(cameraSSRC, vp8PT, 3)},
+			nil,
+			[]uint16{3},
+			3,
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,9 +112,9 @@ func TestAnotherSSRCInMidCall(t *testing.T) {
 	r.send(epoch, packet(cameraSSRC, vp8PT, 500, "x"))
 	r.session.RequestKeyFrame()
 	r.control(epoch)
-	r.send(epoch, packet(0xabc, vp8PT, 40000, "x"))
-	r.send(epoch, packet(0xabc, vp8PT, 40001, "x"))
-	if !slices.Equal(k.sequences(), []uint16{500, 40000, 40001}) {
+	r.send(epoch, packet(0xabc, vp8PT, 504, "x"))
+	r.send(epoch, packet(0xabc, vp8PT, 505, "x"))
+	if !slices.Equal(k.sequences(), []uint16{500, 504, 505}) {
 		t.Errorf("taken %v", k.sequences())
 	}
 	r.session.RequestKeyFrame()
@@ -103,10 +126,22 @@ func TestAnotherSSRCInMidCall(t *testing.T) {
 	r.session.tick(epoch)
 	for _, p := range r.control(epoch) {
 		if rr, ok := p.(*rtcp.ReceiverReport); ok {
-			if len(rr.Reports) != 1 || rr.Reports[0].SSRC != 0xabc || rr.Reports[0].TotalLost != 0 || rr.Reports[0].LastSequenceNumber != 40001 {
+			if len(rr.Reports) != 1 || rr.Reports[0].SSRC != 0xabc || rr.Reports[0].TotalLost != 0 || rr.Reports[0].LastSequenceNumber != 505 {
 				t.Errorf("report %+v", rr)
 			}
 		}
+	}
+}
+
+// A client that keeps changing its SSRC is heard for so long.
+func TestRebindsAreBounded(t *testing.T) {
+	var k taken
+	r := newRig(t, rigConfig{terms: Terms{Inbound: []Inbound{cameraIn(k.take)}}})
+	for i := range uint32(maxSources) {
+		r.send(epoch, packet(1000+i, vp8PT, 1, "x"))
+	}
+	if len(k.packets) != maxRebinds {
+		t.Errorf("%d taken, want %d", len(k.packets), maxRebinds)
 	}
 }
 
@@ -223,8 +258,12 @@ func TestExtensionsAreParsed(t *testing.T) {
 					id    uint8
 					value string
 				}{
-					{extIDs.AudioLevel, "\x85"}, {extIDs.AbsSendTime, "\x01\x02\x03"}, {extIDs.TransportCC, "\xab\xcd"},
-					{extIDs.Orientation, "\x06"}, {extIDs.PlayoutDelay, "\x00\x10\x64"}, {9, "unknown"},
+					{extIDs.AudioLevel, "\x85"},
+					{extIDs.AbsSendTime, "\x01\x02\x03"},
+					{extIDs.TransportCC, "\xab\xcd"},
+					{extIDs.Orientation, "\x06"},
+					{extIDs.PlayoutDelay, "\x00\x10\x64"},
+					{9, "unknown"},
 				} {
 					with(t, p, e.id, e.value)
 				}

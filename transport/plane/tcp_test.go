@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/iotest"
@@ -143,6 +144,7 @@ func TestFramesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{terms: Terms{Outbound: []Outbound{sound()}}})
 		far, near := overTCP(t, r.plane, 1000, nil)
+		near.Conn = slowly{near.Conn}
 		const turns, each = 20, 2*writeBatch + 3
 		left := turns
 		r.session.cfg.Feeder = feedFunc(func(w *Writer) time.Duration {
@@ -188,6 +190,16 @@ func TestFramesOut(t *testing.T) {
 		<-done
 		_ = near.Close()
 	})
+}
+
+// slowly lets others run before each write, so that they would come between.
+type slowly struct{ net.Conn }
+
+func (c slowly) Write(b []byte) (int, error) {
+	for range 10 {
+		runtime.Gosched()
+	}
+	return c.Conn.Write(b)
 }
 
 // A client that takes nothing has its own connection ended, in tcpWriteTimeout,

@@ -216,10 +216,14 @@ func TestAgreedOn(t *testing.T) {
 		{"feedback of all", "a=rtcp-fb:* nack\na=rtcp-fb:* ccm fir\n", agreed{pt: 96, nack: true, fir: true}},
 		{"feedback of another", "a=rtcp-fb:98 nack\na=rtcp-fb:98 nack pli\n", agreed{pt: 96}},
 		{"feedback that we don't know", "a=rtcp-fb:96 goog-remb\na=rtcp-fb:96 nack sli\na=rtcp-fb:96 nack pli\n", agreed{pt: 96, pli: true}},
-		{"directions", "a=extmap:4/sendonly urn:ietf:params:rtp-hdrext:sdes:mid\na=extmap:5/recvonly urn:3gpp:video-orientation x y\n",
-			agreed{pt: 96, ext: plane.ExtensionIDs{MID: 4, Orientation: 5}}},
-		{"layers", "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\na=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\n",
-			agreed{pt: 96, ext: plane.ExtensionIDs{RID: 10, RepairedRID: 11}}},
+		{
+			"directions", "a=extmap:4/sendonly urn:ietf:params:rtp-hdrext:sdes:mid\na=extmap:5/recvonly urn:3gpp:video-orientation x y\n",
+			agreed{pt: 96, ext: plane.ExtensionIDs{MID: 4, Orientation: 5}},
+		},
+		{
+			"layers", "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\na=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\n",
+			agreed{pt: 96, ext: plane.ExtensionIDs{RID: 10, RepairedRID: 11}},
+		},
 		{"no identifiers", "a=extmap:256 urn:ietf:params:rtp-hdrext:sdes:mid\na=extmap:x urn:3gpp:video-orientation\na=extmap:7\na=extmap:\n", agreed{pt: 96}},
 	} {
 		got, err := agreedOn(section1(t, base+c.lines), codec.Video)

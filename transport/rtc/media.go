@@ -17,6 +17,8 @@ type media interface {
 	api(p *Peer) (*webrtc.API, error)
 	// agree takes what offer and answer agreed on, before the client can connect.
 	agree(pc *webrtc.PeerConnection, t plane.Terms)
+	// credentials tells those of the present ICE session.
+	credentials(c plane.Credentials)
 	// start lets media flow: the client has connected.
 	start() error
 	// ready says that the peer's ring has something. It never blocks.
@@ -105,6 +107,13 @@ func iceOf(pc *webrtc.PeerConnection) *webrtc.ICETransport {
 		}
 	}
 	return nil
+}
+
+// An ICE-lite agent sends no checks (RFC 8445, section 6.1.1).
+func (m *planeMedia) credentials(c plane.Credentials) {
+	if !m.gateway.cfg.Lite {
+		m.session.SetCredentials(c)
+	}
 }
 
 func (m *planeMedia) start() error     { return m.session.Start() }

@@ -114,6 +114,9 @@ func (m *pionMedia) api(*Peer) (*webrtc.API, error) {
 		webrtc.WithSettingEngine(m.peer.gateway.settings)), nil
 }
 
+// credentials are not needed: pion checks addresses by itself.
+func (m *pionMedia) credentials(plane.Credentials) {}
+
 func (m *pionMedia) agree(pc *webrtc.PeerConnection, t plane.Terms) {
 	m.pc, m.terms = pc, t
 	for _, out := range t.Outbound {

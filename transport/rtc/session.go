@@ -8,6 +8,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"tutti/codec"
+	"tutti/transport/plane"
 )
 
 // connect makes the PeerConnection and the answer.
@@ -101,6 +102,8 @@ func (p *Peer) negotiate(ctx context.Context, pc *webrtc.PeerConnection, o *offe
 			return err
 		}
 	}
+	local, _ := desc.MediaDescriptions[0].Attribute("ice-ufrag")
+	p.way().credentials(plane.Credentials{LocalUfrag: local, RemoteUfrag: o.ufrag, RemotePwd: o.pwd})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {

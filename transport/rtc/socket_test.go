@@ -121,8 +121,10 @@ func TestAnyPort(t *testing.T) {
 		want     error
 		tries    int
 	}{
-		{true, 3, taken, nil, 4}, {true, 1000, taken, taken, bindTries},
-		{false, 3, taken, taken, 1}, {true, 3, net.ErrClosed, net.ErrClosed, 1},
+		{true, 3, taken, nil, 4},
+		{true, 1000, taken, taken, bindTries},
+		{false, 3, taken, taken, 1},
+		{true, 3, net.ErrClosed, net.ErrClosed, 1},
 	} {
 		tries := 0
 		_, err := bindFree(tt.anyPort, func() (*sockets, error) {
