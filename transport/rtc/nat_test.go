@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/pion/transport/v5"
-
-	"tutti/transport/transporttest"
 )
 
 // nat is a client's network behind a translator of addresses: what the client
@@ -18,7 +16,6 @@ type nat struct {
 	mu    sync.Mutex
 	conns []*natConn
 	pass  func(datagram []byte) bool // what may leave; nil: all
-	seen  func(datagram []byte)      // is told what leaves; may be nil
 }
 
 func newNAT(inside transport.Net) *nat { return &nat{Net: inside} }
@@ -56,24 +53,11 @@ func (n *nat) filter(pass func([]byte) bool) {
 	n.pass = pass
 }
 
-// watch tells what leaves.
-func (n *nat) watch(seen func([]byte)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.seen = seen
-}
-
 func (n *nat) leaves(b []byte) bool {
 	n.mu.Lock()
-	pass, seen := n.pass, n.seen
+	pass := n.pass
 	n.mu.Unlock()
-	if pass != nil && !pass(b) {
-		return false
-	}
-	if seen != nil {
-		seen(b)
-	}
-	return true
+	return pass == nil || pass(b)
 }
 
 // natConn is a socket of the client. The embedded one is that which the client
@@ -145,12 +129,3 @@ func nothing([]byte) bool { return false }
 
 // onlyChecks passes STUN alone: the handshake never begins.
 func onlyChecks(b []byte) bool { return len(b) > 0 && b[0] < 4 }
-
-// behindNAT answers a client whose sockets can be moved.
-func (s *stage) behindNAT(cfg transporttest.ClientConfig) (*transporttest.Client, *nat) {
-	s.t.Helper()
-	host, _ := s.host()
-	n := newNAT(host)
-	cfg.Net = n
-	return s.client(cfg), n
-}
