@@ -78,6 +78,7 @@ packages:
 	@.ci/packages build
 test-packages: packages
 	@.ci/packages build test
+	@.ci/wrtc
 bench-packages: packages
 	@.ci/packages build test bench
 
