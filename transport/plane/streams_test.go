@@ -104,6 +104,18 @@ func TestBinding(t *testing.T) {
 	}
 }
 
+// What a stream carries of another payload type is not taken, but has come: it
+// is not asked for.
+func TestAnotherPayloadTypeIsNotMissing(t *testing.T) {
+	r := newRig(t, rigConfig{terms: Terms{Inbound: []Inbound{voice(nil)}}})
+	for seq, pt := range []uint8{opusPT, 13, opusPT} {
+		r.send(epoch, packet(voiceSSRC, pt, uint16(seq), "x"))
+	}
+	if got := r.control(epoch); len(got) != 0 || r.counts().Undeclared != 1 {
+		t.Errorf("sent %v, counts %+v", got, r.counts())
+	}
+}
+
 // A client may give a stream another SSRC in mid-call, which begins anew: no
 // packet between the two counts as lost, and key frames are asked of the new one.
 func TestAnotherSSRCInMidCall(t *testing.T) {
