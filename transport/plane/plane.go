@@ -45,6 +45,8 @@ type route struct {
 	leg     atomic.Pointer[leg] // where its datagrams come in; nil before the first, and on TCP
 	tcp     *tcpConn            // nil on UDP
 	heard   atomic.Int64        // Unix time in nanoseconds of the last authentic datagram
+	proven  atomic.Bool         // ICE has selected it, or a check of ours was answered there
+	wanted  atomic.Bool         // a check of ours waits for leg
 }
 
 // out answers the sender that serves the route, nil while it is not known.

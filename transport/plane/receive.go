@@ -19,6 +19,8 @@ import (
 // message integrity is that of the session (RFC 8445, section 7.3). The answer
 // has ICE select the pair: a client nominates another when it has moved
 // (RFC 8445, section 12.1.1, lets the controlled side send on any valid pair).
+// A check is no proof of its address, since whoever has overheard one can repeat
+// it from anywhere: that is a check of ours that is answered there.
 func (s *Session) checked(m *stun.Message, local, remote ice.Candidate, _ *ice.CandidatePair) bool {
 	addr, ok := candidateAddr(remote)
 	if !ok {
@@ -35,11 +37,18 @@ func (s *Session) checked(m *stun.Message, local, remote ice.Candidate, _ *ice.C
 		s.follow(r)
 		return false // ICE selects the first by its own rules
 	}
+	if current == r { // ICE follows to where media has led
+		selected := s.selected.Load()
+		return selected != nil && selected != r && s.isProven(r) && s.selected.CompareAndSwap(selected, r)
+	}
 	nominated := m.Contains(stun.AttrUseCandidate)
-	if !nominated || current == r || time.Duration(now.UnixNano()-current.heard.Load()) < switchAfter {
+	if !nominated || time.Duration(now.UnixNano()-current.heard.Load()) < switchAfter {
 		return false
 	}
-	s.follow(r)
+	if !s.followProven(r) {
+		return false
+	}
+	s.selected.Store(r)
 	return true
 }
 
@@ -55,13 +64,7 @@ func (s *Session) receive(r *route, d *inDatagram, kind class) {
 		s.keepEarly(d)
 		return
 	}
-	authentic := false
-	if kind == report {
-		authentic = s.receiveReports(d)
-	} else {
-		authentic = s.receiveMedia(d)
-	}
-	if !authentic {
+	if !s.take(d, kind) {
 		return
 	}
 	s.receivedBytes.Add(uint64(len(d.data)))
@@ -69,8 +72,16 @@ func (s *Session) receive(r *route, d *inDatagram, kind class) {
 	s.heard.Store(at)
 	r.heard.Store(at)
 	if current := s.path.Load(); current != r && (current == nil || at-current.heard.Load() > int64(switchAfter)) {
-		s.follow(r)
+		s.followProven(r)
 	}
+}
+
+// take decrypts a datagram and hands it on; false where it is not the client's.
+func (s *Session) take(d *inDatagram, kind class) bool {
+	if kind == report {
+		return s.receiveReports(d)
+	}
+	return s.receiveMedia(d)
 }
 
 // keepEarly keeps what comes before Start, as far as it is little.
@@ -251,7 +262,10 @@ func (s *Session) receiveReports(d *inDatagram) bool {
 		s.refused(report, d.data, err)
 		return false
 	}
-	s.reporters.add(sender)
+	if !slices.Contains(s.reporters, sender) {
+		s.reporters.add(sender)
+		s.plane.claim(s, sender)
+	}
 	packets, err := rtcp.Unmarshal(plain)
 	if err != nil {
 		s.plane.counts.malformed.Add(1)

@@ -92,8 +92,12 @@ func (p *Plane) claimant(ssrc uint32) *Session {
 }
 
 // stray takes a packet from an unknown address; false where it is nobody's.
-func (s *Socket) stray(l *leg, d *inDatagram) bool {
-	x := s.plane.claimant(binary.BigEndian.Uint32(d.data[8:]))
+func (s *Socket) stray(l *leg, d *inDatagram, kind class) bool {
+	at := 8 // of the SSRC
+	if kind == report {
+		at = 4 // of its sender's
+	}
+	x := s.plane.claimant(binary.BigEndian.Uint32(d.data[at:]))
 	if x == nil || !x.checks() {
 		return false
 	}
@@ -102,7 +106,7 @@ func (s *Socket) stray(l *leg, d *inDatagram) bool {
 	if now-last < int64(strayEvery) || !x.strayAt.CompareAndSwap(last, now) {
 		return false
 	}
-	if !x.receiveStray(d) {
+	if !x.receiveStray(d, kind) {
 		return true // counted as forged or replayed
 	}
 	x.check(l, d.from)
@@ -110,11 +114,11 @@ func (s *Socket) stray(l *leg, d *inDatagram) bool {
 }
 
 // receiveStray takes a packet that may be the client's.
-func (s *Session) receiveStray(d *inDatagram) bool {
+func (s *Session) receiveStray(d *inDatagram, kind class) bool {
 	defer s.guard()
 	s.rxMu.Lock()
 	defer s.rxMu.Unlock()
-	if s.rx == nil || s.broken.Load() || !s.receiveMedia(d) {
+	if s.rx == nil || s.broken.Load() || !s.take(d, kind) {
 		return false
 	}
 	s.receivedBytes.Add(uint64(len(d.data)))
@@ -141,6 +145,32 @@ func (s *Session) check(l *leg, to netip.AddrPort) {
 	}
 	s.plane.expect(m.TransactionID, ownCheck{s, to, c.RemotePwd, now})
 	_ = l.io.writeOne(m.Raw, to) // the next packet sends another
+}
+
+// isProven reports whether media may be sent to a route: where we make no checks,
+// the client's own must do.
+func (s *Session) isProven(r *route) bool {
+	return r.proven.Load() || r.tcp != nil || !s.checks()
+}
+
+// followProven sends to a route from now on if it is proven; if not, it is
+// checked, and false.
+func (s *Session) followProven(r *route) bool {
+	if !s.isProven(r) {
+		s.prove(r)
+		return false
+	}
+	s.follow(r)
+	return true
+}
+
+// prove sends a check to a route, whose answer has the session follow there.
+func (s *Session) prove(r *route) {
+	if l := r.leg.Load(); l != nil {
+		s.check(l, r.to.addr)
+	} else {
+		r.wanted.Store(true) // the next datagram tells
+	}
 }
 
 // prflxPriority is that of a peer-reflexive candidate (RFC 8445, section 5.1.2.1).
@@ -183,6 +213,7 @@ func (s *Socket) answered(l *leg, d *inDatagram) bool {
 	if r := c.session.admitRoute(d.from, false); r != nil {
 		r.leg.Store(l)
 		r.heard.Store(d.at.UnixNano())
+		r.proven.Store(true)
 		c.session.follow(r)
 	}
 	return true

@@ -80,7 +80,8 @@ type Session struct {
 	remb                     atomic.Uint64
 	queued                   atomic.Bool // on the list of a sender
 	path                     atomic.Pointer[route]
-	broken                   atomic.Bool // panicked
+	selected                 atomic.Pointer[route] // by ICE
+	broken                   atomic.Bool           // panicked
 	silent                   atomic.Bool
 
 	strayAt atomic.Int64 // Unix time in nanoseconds of the last packet that was tried from an unknown address
@@ -237,6 +238,8 @@ func (s *Session) servedBy() *sender {
 // Select sends to that address from now on: ICE has selected it.
 func (s *Session) Select(a netip.AddrPort, tcp bool) {
 	if r := s.admitRoute(canonical(a), tcp); r != nil {
+		r.proven.Store(true)
+		s.selected.Store(r)
 		s.follow(r)
 	}
 }

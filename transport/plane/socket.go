@@ -114,13 +114,16 @@ func (s *Socket) take(l *leg, d *inDatagram) {
 	r := s.plane.route(d.from)
 	if r != nil && r.leg.Load() != l {
 		r.leg.Store(l)
+		if r.wanted.Swap(false) {
+			r.session.prove(r)
+		}
 		r.session.Ready() // it may have waited for this
 	}
 	switch {
 	case kind == control && s.answered(l, d):
 	case kind == control:
 		s.pass(d)
-	case r == nil && kind == media && s.stray(l, d):
+	case r == nil && kind != control && s.stray(l, d, kind):
 	case r == nil:
 		c.stranger.Add(1)
 	default:

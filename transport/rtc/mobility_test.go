@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -173,9 +174,8 @@ func (c *call) restart() error {
 
 // TestAddressChanges moves a client to another port, and to another host, while
 // ICE at its end does not know: a translator of addresses has forgotten it. The
-// gateway checks the new address as soon as media comes from it. A viewer sends
-// none: it is found by its own next check, which pion makes every two seconds, and
-// its next report, a second apart.
+// gateway checks the new address as soon as media comes from it, or a viewer's
+// next report, which pion makes every second.
 func TestAddressChanges(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -186,7 +186,7 @@ func TestAddressChanges(t *testing.T) {
 	}{
 		{"another port", mixer.Both, sendRecv, false, 500 * time.Millisecond},
 		{"another host", mixer.Both, sendRecv, true, 500 * time.Millisecond},
-		{"a viewer", mixer.Viewer, recvOnly, true, 3200 * time.Millisecond},
+		{"a viewer", mixer.Viewer, recvOnly, true, 1200 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -205,6 +205,9 @@ func TestAddressChanges(t *testing.T) {
 				}, 10*time.Second)
 				if down > tt.within || tt.direction == sendRecv && up > tt.within {
 					t.Errorf("the longest pause: %v up, %v down", up, down)
+				}
+				if at := c.selects(); at != ip { // where ICE says goodbye, too
+					t.Errorf("ICE is at %s, not %s", at, ip)
 				}
 				if n := s.gateway.Sessions(); n != 1 {
 					t.Errorf("%d sessions", n)
@@ -358,6 +361,71 @@ func TestFirstPacketsAreLost(t *testing.T) {
 		}
 		if n := heard.count(); n != 100 {
 			t.Errorf("%d of the last 100 packets arrived", n)
+		}
+	})
+}
+
+// TestReplayedCheckMovesNothing replays a client's own connectivity check, which
+// anybody on its path can record, from another address: nothing but ICE may
+// ever be sent there, and the client must go on being served.
+func TestReplayedCheckMovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, transporttest.Clean, nil)
+		host, _ := s.host()
+		n := newNAT(host)
+		var mu sync.Mutex
+		var checks [][]byte
+		n.filter(func(b []byte) bool {
+			m := &stun.Message{Raw: append([]byte(nil), b...)}
+			if onlyChecks(b) && m.Decode() == nil && m.Type == stun.BindingRequest {
+				mu.Lock()
+				checks = append(checks, m.Raw)
+				mu.Unlock()
+			}
+			return true
+		})
+		c := newCall(s, transporttest.ClientConfig{Net: n, Audio: recvOnly}, mixer.Viewer)
+		defer c.hangUp()
+		other, ip := s.host()
+		conn, err := other.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var media int
+		var work sync.WaitGroup
+		work.Go(func() {
+			buf := make([]byte, 1500)
+			for {
+				n, _, err := conn.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				if !onlyChecks(buf[:n]) {
+					media++
+				}
+			}
+		})
+		mu.Lock()
+		recorded := checks
+		mu.Unlock()
+		if len(recorded) < 2 {
+			t.Fatalf("%d checks were seen", len(recorded))
+		}
+		to := &net.UDPAddr{IP: net.ParseIP(serverIP), Port: 7882}
+		_, down := c.measure(func() {
+			for range 20 {
+				for _, b := range recorded {
+					if _, err := conn.WriteTo(b, to); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(250 * time.Millisecond)
+			}
+		}, time.Second)
+		_ = conn.Close()
+		work.Wait()
+		if media > 0 || down > 100*time.Millisecond {
+			t.Errorf("%d datagrams of media were sent to a stranger; the client's longest pause was %v", media, down)
 		}
 	})
 }
