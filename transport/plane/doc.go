@@ -15,8 +15,10 @@
 // What it promises:
 //
 //   - Datagrams are told apart by their first byte (RFC 7983). Nothing is taken
-//     for media before the address it comes from has passed a connectivity check
-//     of the session, and the client's certificate matched its fingerprint.
+//     for media before the client's certificate matched its fingerprint, and from
+//     an address that has passed no connectivity check only what is authentic.
+//     Nothing but checks is sent to an address that ICE has not selected before
+//     the client has answered one of ours there; ICE-lite trusts the client's.
 //   - Everything that is encrypted with a session's keys leaves through the
 //     session's one context. pion holds the same keys, so nothing may ever be
 //     written through its tracks or its WriteRTCP: one SRTP index would be used
