@@ -305,6 +305,9 @@ func (s *Session) receiveReport(at time.Time, packet rtcp.Packet) {
 	}
 }
 
+// maxRoundTrip is beyond what any path takes: more is a report that is wrong.
+const maxRoundTrip = 10 * time.Second
+
 // reception takes the round trip: what is left of the time since our report
 // when its stay with the receiver is taken off (RFC 3550, section 6.4.1).
 func (s *Session) reception(at time.Time, reports []rtcp.ReceptionReport) {
@@ -313,8 +316,8 @@ func (s *Session) reception(at time.Time, reports []rtcp.ReceptionReport) {
 			continue
 		}
 		rtt := rtptime.MiddleNTP(rtptime.NTP(at)) - r.LastSenderReport - r.Delay
-		if rtt < 1<<31 {
-			s.roundTrip.Store(int64(rtptime.FromMiddle(rtt)))
+		if d := rtptime.FromMiddle(rtt); d <= maxRoundTrip {
+			s.roundTrip.Store(int64(d))
 		}
 	}
 }

@@ -114,3 +114,21 @@ func TestStrangersMoveNobody(t *testing.T) {
 		t.Errorf("a thousand packets from as many addresses were answered by %d checks", len(sent))
 	}
 }
+
+// A client that makes checks from many addresses keeps the last of them, and that
+// which is in use.
+func TestAddressesAreBounded(t *testing.T) {
+	var k taken
+	r := roaming(t, &k)
+	for i := range 100 {
+		if r.session.admitRoute(netip.AddrPortFrom(otherAddr.Addr(), uint16(2000+i)), false) == nil {
+			t.Fatalf("address %d was refused", i)
+		}
+	}
+	if len(r.session.routes) != maxRoutes || len(r.plane.routes) != maxRoutes {
+		t.Errorf("%d addresses of the session, %d of the plane", len(r.session.routes), len(r.plane.routes))
+	}
+	if r.plane.route(clientAddr) == nil || r.plane.route(netip.AddrPortFrom(otherAddr.Addr(), 2099)) == nil {
+		t.Error("the address in use or the last one is forgotten")
+	}
+}

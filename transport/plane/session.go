@@ -20,6 +20,8 @@ const (
 	// maxEarly datagrams are kept that come between the client's end of the
 	// handshake and ours.
 	maxEarly = 32
+	// maxRoutes bounds the addresses of a session: a client has few at a time.
+	maxRoutes = 16
 	// maxRebinds bounds how often streams may change their SSRC in a session.
 	maxRebinds = 64
 	// maxSources bounds the SSRCs of a client, each way, for each of which its SRTP
@@ -270,8 +272,24 @@ func (s *Session) admitRoute(a netip.AddrPort, tcp bool) *route {
 	}
 	if r != nil {
 		s.routes = append(s.routes, r)
+		s.forgetOldRoute()
 	}
 	return r
+}
+
+// forgetOldRoute keeps the addresses of a session bounded, however many a client
+// makes checks from. The oldest goes that is not in use.
+func (s *Session) forgetOldRoute() {
+	if len(s.routes) <= maxRoutes {
+		return
+	}
+	for i, r := range s.routes {
+		if r != s.path.Load() {
+			s.plane.dropRoutes(s, []*route{r})
+			s.routes = slices.Delete(s.routes, i, i+1)
+			return
+		}
+	}
 }
 
 // follow makes a route the one that is sent to.
