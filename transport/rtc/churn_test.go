@@ -95,6 +95,12 @@ func (c *churn) come(luck *rand.Rand, id string, cfg transporttest.ClientConfig)
 	return g, nil
 }
 
+// early makes a client ready to go before media flows. Where the first packet of
+// a stream meets the end of the connection, pion's client waits for ever: its SRTP
+// session for who takes new streams, who takes them for a lock, and who holds the
+// lock for the SRTP session.
+func (g *guest) early() { g.net.deafen() }
+
 // vanish ends the client without a word to the gateway.
 func (g *guest) vanish() error {
 	g.net.filter(nothing)
@@ -154,6 +160,7 @@ func goneAfterICE(c *churn, luck *rand.Rand, id string) error {
 	if err != nil {
 		return err
 	}
+	g.early()
 	g.net.filter(onlyChecks)
 	err = g.Answer(g.peer.Answer())
 	session := g.peer.way().(*planeMedia).session
@@ -175,6 +182,7 @@ func goneAfterDTLS(c *churn, luck *rand.Rand, id string) error {
 	if err != nil {
 		return err
 	}
+	g.early()
 	return errors.Join(g.connect(), g.vanish())
 }
 
@@ -213,6 +221,7 @@ func isRemoved(c *churn, luck *rand.Rand, id string) error {
 	if err != nil {
 		return err
 	}
+	g.early()
 	err = g.Answer(g.peer.Answer())
 	time.Sleep(time.Duration(luck.IntN(30)) * time.Millisecond)
 	g.peer.leave("removed")

@@ -15,6 +15,7 @@ type nat struct {
 
 	mu    sync.Mutex
 	conns []*natConn
+	deaf  bool                       // no media comes in
 	pass  func(datagram []byte) bool // what may leave; nil: all
 }
 
@@ -44,6 +45,21 @@ func (n *nat) rebind(host transport.Net, ip string) error {
 		}
 	}
 	return nil
+}
+
+// deafen lets no media in from now on.
+func (n *nat) deafen() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf = true
+}
+
+// enters reports whether a datagram that has come reaches the client.
+func (n *nat) enters(b []byte) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	media := len(b) > 0 && b[0] >= 128 && b[0] < 192 // RFC 7983, section 7
+	return !n.deaf || !media
 }
 
 // filter lets pass only what the function says; nil lets all pass.
@@ -101,6 +117,9 @@ func (c *natConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		n, from, err := conn.ReadFrom(b)
 		if next, closed := c.now(); err != nil && !closed && next != conn {
 			continue // moved meanwhile
+		}
+		if err == nil && !c.nat.enters(b[:n]) {
+			continue
 		}
 		return n, from, err
 	}
