@@ -138,6 +138,7 @@ func (s *Socket) pass(d *inDatagram) {
 	n := copy(buf[:], d.data)
 	select {
 	case s.control <- controlDatagram{buf, n, d.from}:
+		s.plane.counts.passed.Add(1)
 	default:
 		s.free.Put(buf)
 		s.plane.counts.controlFull.Add(1)

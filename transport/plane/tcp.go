@@ -118,6 +118,7 @@ func (t *tcpConn) readFrame() error {
 	case garbage:
 		c.garbage.Add(1)
 	case control:
+		c.passed.Add(1)
 		t.have = t.frame[:2+n]
 	default:
 		t.mu.Lock()
