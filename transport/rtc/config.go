@@ -88,12 +88,12 @@ type Config struct {
 	GatherTimeout time.Duration
 	// DisconnectedTimeout is the silence after which a client counts as
 	// disconnected, 3 s by default; shorter takes a short loss of network for
-	// more than it is.
+	// more than it is. Silence is that of authentic packets and checks.
 	DisconnectedTimeout time.Duration
 	// FailedTimeout is how long a disconnected client may take to come back,
 	// 5 s by default.
 	FailedTimeout time.Duration
-	// KeepAlive is the time between checks of a quiet path, 1 s by default.
+	// KeepAlive is the time between our checks of the path, 1 s by default.
 	KeepAlive time.Duration
 
 	// Codecs makes the decoders; all three must be set.

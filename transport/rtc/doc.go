@@ -11,13 +11,15 @@
 //     pictures come through a mailbox of the newest, and what leaves goes into a
 //     bounded queue per peer that drops pictures until the next key frame.
 //   - Whoever dies without a word is gone after DisconnectedTimeout plus
-//     FailedTimeout; whoever never connects, after JoinTimeout.
+//     FailedTimeout without anything authentic from it; whoever never connects,
+//     after JoinTimeout.
 //   - A panic in one peer's goroutine ends that peer alone and is counted.
 //   - Gateway.Close waits until every goroutine and socket is gone.
 //
 // Who may call from where: Gateway and Peer from any goroutine; the inputs of a
-// participant only as package mixer says. All that touches RTP lies in
-// inbound.go and outbound.go.
+// participant only as package mixer says. pion negotiates and has ICE and DTLS;
+// packets take package plane's way (media.go). Tests put pion's own path in its
+// place, slow and obviously right.
 //
 // Standards: SDP offer/answer by RFC 9429, WHIP by RFC 9725, trickle ICE
 // fragments by RFC 8840, Opus by RFC 7587, VP8 by RFC 7741, audio levels by
