@@ -300,6 +300,8 @@ func (s *Session) receiveReport(at time.Time, packet rtcp.Packet) {
 		if s.cfg.Events.KeyFrameRequested != nil {
 			s.cfg.Events.KeyFrameRequested()
 		}
+	case *rtcp.Goodbye:
+		s.goodbyeOf(r.Sources)
 	case *rtcp.ReceiverEstimatedMaximumBitrate:
 		s.remb.Store(uint64(max(0, r.Bitrate)))
 	}
@@ -307,6 +309,19 @@ func (s *Session) receiveReport(at time.Time, packet rtcp.Packet) {
 
 // maxRoundTrip is beyond what any path takes: more is a report that is wrong.
 const maxRoundTrip = 10 * time.Second
+
+// goodbyeOf ends streams (RFC 3550, section 6.6): nothing of them is asked for
+// any more, and the next that is named as they were takes their place.
+func (s *Session) goodbyeOf(sources []uint32) {
+	for _, in := range s.in {
+		if in.bound && slices.Contains(sources, in.SSRC) {
+			in.bound, in.missing = false, missing{}
+		}
+		if in.boundRTX && slices.Contains(sources, in.RTXSSRC) {
+			in.boundRTX = false
+		}
+	}
+}
 
 // reception takes the round trip: what is left of the time since our report
 // when its stay with the receiver is taken off (RFC 3550, section 6.4.1).
