@@ -174,8 +174,8 @@ func (p *Plane) holds(r *route) bool {
 	return p.route(r.to.addr) == r
 }
 
-// dropRoutes forgets all routes of a session.
-func (p *Plane) dropRoutes(s *Session, routes []*route) {
+// dropRoutes forgets routes of a session.
+func (p *Plane) dropRoutes(routes ...*route) {
 	p.routesMu.Lock()
 	defer p.routesMu.Unlock()
 	for _, r := range routes {

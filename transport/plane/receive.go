@@ -67,7 +67,6 @@ func (s *Session) receive(r *route, d *inDatagram, kind class) {
 	if !s.take(d, kind) {
 		return
 	}
-	s.receivedBytes.Add(uint64(len(d.data)))
 	at := d.at.UnixNano()
 	s.heard.Store(at)
 	r.heard.Store(at)
@@ -307,9 +306,6 @@ func (s *Session) receiveReport(at time.Time, packet rtcp.Packet) {
 	}
 }
 
-// maxRoundTrip is beyond what any path takes: more is a report that is wrong.
-const maxRoundTrip = 10 * time.Second
-
 // goodbyeOf ends streams (RFC 3550, section 6.6): nothing of them is asked for
 // any more, and the next that is named as they were takes their place.
 func (s *Session) goodbyeOf(sources []uint32) {
@@ -322,6 +318,9 @@ func (s *Session) goodbyeOf(sources []uint32) {
 		}
 	}
 }
+
+// maxRoundTrip is beyond what any path takes: more is a report that is wrong.
+const maxRoundTrip = 10 * time.Second
 
 // reception takes the round trip: what is left of the time since our report
 // when its stay with the receiver is taken off (RFC 3550, section 6.4.1).

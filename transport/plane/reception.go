@@ -56,9 +56,6 @@ func (r *reception) lost() int64 {
 	return r.high - r.first + 1 - int64(r.count)
 }
 
-// jitterTime answers the interarrival jitter.
-func (r *reception) jitterTime() time.Duration { return rtptime.Duration(r.jitter>>4, r.clock) }
-
 // block answers a reception report and begins the next interval.
 func (r *reception) block(now time.Time, ssrc uint32) rtcp.ReceptionReport {
 	expected := r.high - r.first + 1

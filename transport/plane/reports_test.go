@@ -111,7 +111,7 @@ func TestJitter(t *testing.T) {
 			late := time.Duration(i%2) * 5 * time.Millisecond
 			rec.take(at.Add(time.Duration(i)*20*time.Millisecond+late), uint16(i), base+uint32(i)*960)
 		}
-		if got := rec.jitterTime(); got < 4900*time.Microsecond || got > 5100*time.Microsecond {
+		if got := rtptime.Duration(rec.jitter>>4, rec.clock); got < 4900*time.Microsecond || got > 5100*time.Microsecond {
 			t.Errorf("base %d: jitter %v", base, got)
 		}
 		before := rec.jitter
@@ -158,7 +158,7 @@ func TestFeedbackIn(t *testing.T) {
 	if keyFrames != 2 {
 		t.Errorf("%d key frames requested", keyFrames)
 	}
-	if l := r.session.Link(); l.MaxBitrate != 1500000 || l.ReceivedBytes == 0 {
+	if l := r.session.Link(); l.MaxBitrate != 1500000 || r.counts().ReceivedBytes == 0 {
 		t.Errorf("link %+v", l)
 	}
 }

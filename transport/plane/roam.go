@@ -121,7 +121,6 @@ func (s *Session) receiveStray(d *inDatagram, kind class) bool {
 	if s.rx == nil || s.broken.Load() || !s.take(d, kind) {
 		return false
 	}
-	s.receivedBytes.Add(uint64(len(d.data)))
 	s.heard.Store(d.at.UnixNano())
 	return true
 }

@@ -133,7 +133,6 @@ func (w *Writer) commit(data []byte) {
 	w.n++
 	w.sender.counts.sentPackets.Add(1)
 	w.sender.counts.sentBytes.Add(uint64(len(data)))
-	w.session.sentBytes.Add(uint64(len(data)))
 }
 
 // flush gives the batch to the kernel.

@@ -76,15 +76,14 @@ type Session struct {
 	keys  handshakeKeys
 	ssrc  uint32 // of reports where nothing is sent
 
-	sentBytes, receivedBytes atomic.Uint64
-	heard                    atomic.Int64 // Unix time in nanoseconds of the last sign of life
-	roundTrip                atomic.Int64 // nanoseconds, 0 while unknown
-	remb                     atomic.Uint64
-	queued                   atomic.Bool // on the list of a sender
-	path                     atomic.Pointer[route]
-	selected                 atomic.Pointer[route] // by ICE
-	broken                   atomic.Bool           // panicked
-	silent                   atomic.Bool
+	heard     atomic.Int64 // Unix time in nanoseconds of the last sign of life
+	roundTrip atomic.Int64 // nanoseconds, 0 while unknown
+	remb      atomic.Uint64
+	queued    atomic.Bool // on the list of a sender
+	path      atomic.Pointer[route]
+	selected  atomic.Pointer[route] // by ICE
+	broken    atomic.Bool           // panicked
+	silent    atomic.Bool
 
 	strayAt atomic.Int64 // Unix time in nanoseconds of the last packet that was tried from an unknown address
 
@@ -285,7 +284,7 @@ func (s *Session) forgetOldRoute() {
 	}
 	for i, r := range s.routes {
 		if r != s.path.Load() {
-			s.plane.dropRoutes(s, []*route{r})
+			s.plane.dropRoutes(r)
 			s.routes = slices.Delete(s.routes, i, i+1)
 			return
 		}
@@ -317,18 +316,14 @@ func (s *Session) RequestKeyFrame() {
 
 // Link is what the session knows of the way to the client.
 type Link struct {
-	RoundTrip                time.Duration // 0 while unknown
-	SentBytes, ReceivedBytes uint64
+	RoundTrip time.Duration // 0 while unknown
 	// MaxBitrate is what the client says it can take (REMB), bit/s, 0: nothing.
 	MaxBitrate uint64
 }
 
 // Link answers the state of the way to the client.
 func (s *Session) Link() Link {
-	return Link{
-		RoundTrip: time.Duration(s.roundTrip.Load()), SentBytes: s.sentBytes.Load(),
-		ReceivedBytes: s.receivedBytes.Load(), MaxBitrate: s.remb.Load(),
-	}
+	return Link{RoundTrip: time.Duration(s.roundTrip.Load()), MaxBitrate: s.remb.Load()}
 }
 
 // Close tells the client that the streams end (RFC 3550, section 6.6), and ends
@@ -340,7 +335,7 @@ func (s *Session) Close() {
 	routes := s.routes
 	s.routes = nil
 	s.mu.Unlock()
-	s.plane.dropRoutes(s, routes)
+	s.plane.dropRoutes(routes...)
 	s.txMu.Lock()
 	s.goodbye()
 	s.tx, s.cfg.Feeder = nil, nil

@@ -20,7 +20,7 @@ type Terms struct {
 	Outbound []Outbound
 }
 
-// Extensions are the identifiers of header extensions (RFC 8285), each 0 where
+// ExtensionIDs are the identifiers of header extensions (RFC 8285), each 0 where
 // it was not agreed on.
 type ExtensionIDs struct {
 	AudioLevel       uint8 // RFC 6464

@@ -125,9 +125,6 @@ func (s *Session) sendMedia(w *Writer, out *outStream, b []byte, n int, transpor
 // Begun reports whether a stream has sent anything.
 func (w *Writer) Begun(stream int) bool { return w.session.out[stream].packets > 0 }
 
-// Streams answers how many outbound streams there are.
-func (w *Writer) Streams() int { return len(w.session.out) }
-
 const (
 	// overhead is what SRTP and SRTCP add at most, in bytes.
 	overhead = 32
@@ -162,23 +159,27 @@ func (s *Session) sendReports(w *Writer) {
 	compound = append(compound, s.mail.packets...)
 	for len(compound) > 0 {
 		n, data := fitting(compound)
+		compound = compound[n:]
 		if data == nil {
 			s.plane.counts.malformed.Add(1)
-		} else if b := w.slot(); true {
-			m := copy(b, data)
-			if data, err := s.tx.EncryptRTCP(b[:0], b[:m], nil); err == nil {
-				w.commit(data)
-			}
+			continue
 		}
-		compound = compound[n:]
+		b := w.slot()
+		m := copy(b, data)
+		if data, err := s.tx.EncryptRTCP(b[:0], b[:m], nil); err == nil {
+			w.commit(data)
+		}
 	}
 }
+
+// maxCompound fits every path, in bytes, as the largest packets of media do.
+const maxCompound = 1200
 
 // fitting marshals as many packets as a datagram takes, at least one.
 func fitting(packets []rtcp.Packet) (int, []byte) {
 	for n := len(packets); n > 0; n-- {
 		data, err := rtcp.Marshal(packets[:n])
-		if err == nil && len(data) <= 1200 {
+		if err == nil && len(data) <= maxCompound {
 			return n, data
 		}
 	}
