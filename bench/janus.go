@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -188,17 +187,12 @@ func request(ctx context.Context, url string, body map[string]any) (janusEvent, 
 	if err != nil {
 		return janusEvent{}, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(b))
+	answer, _, err := roundTrip(ctx, http.MethodPost, url, "application/json", b)
 	if err != nil {
 		return janusEvent{}, err
 	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return janusEvent{}, err
-	}
-	defer answer.Body.Close()
 	var e janusEvent
-	if err := json.NewDecoder(answer.Body).Decode(&e); err != nil {
+	if err := json.Unmarshal(answer, &e); err != nil {
 		return janusEvent{}, fmt.Errorf("janus: read answer: %w", err)
 	}
 	if e.Janus == "error" {
@@ -231,16 +225,7 @@ func (j *janus) listen(ctx context.Context) {
 }
 
 func (j *janus) poll(ctx context.Context) ([]janusEvent, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url+"?maxev=100", nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
+	b, _, err := roundTrip(ctx, http.MethodGet, j.url+"?maxev=100", "", nil)
 	if err != nil {
 		return nil, err
 	}

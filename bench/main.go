@@ -119,7 +119,7 @@ func runPart(ctx context.Context, o options, p part, write bool) error {
 	var text strings.Builder
 	o.out = io.MultiWriter(o.out, &text)
 	fmt.Fprintf(o.out, "# %s: %s\n\n", p.name, p.about)
-	fmt.Fprintf(o.out, "`go run ./bench -only %s -time %v -runs %d`, %s, %d CPUs, %s, %s.\n",
+	fmt.Fprintf(o.out, "`make bench BENCH='-only %s -time %v -runs %d'`, %s, %d CPUs, %s, %s.\n",
 		p.name, o.seconds, o.runs, cpu(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(o.out, "CPU is user and system time; figures are medians, in brackets least and most.\n\n")
 	if err := p.run(ctx, o); err != nil {

@@ -83,32 +83,15 @@ func pathOnce(ctx context.Context, o options, path string) (window, string, erro
 	}
 	url := "http://" + strings.TrimSpace(line)
 	join := func(ctx context.Context, _ int, offer string) (string, func(context.Context), error) {
-		b, err := post(ctx, url+"/join", offer)
+		b, _, err := roundTrip(ctx, http.MethodPost, url+"/join", "application/sdp", []byte(offer))
 		return string(b), nil, err
 	}
 	w, err := assemble(ctx, o, cmd.Process.Pid, netip.AddrFrom4([4]byte{127, 0, 0, 1}), join)
 	if err != nil {
 		return w, "", err
 	}
-	delay, err := post(ctx, url+"/delay", "")
+	delay, _, err := roundTrip(ctx, http.MethodPost, url+"/delay", "", nil)
 	return w, string(delay), err
-}
-
-func post(ctx context.Context, url, body string) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", answer.Status, b)
-	}
-	return b, err
 }
 
 // pathPayload is the size of what is sent, in bytes: 20 ms of Opus at 32 kbit/s.

@@ -94,7 +94,12 @@ func (s *server) stop() {
 
 // call makes one request and answers the body of a 2xx answer.
 func (s *server) call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, http.Header, error) {
-	r, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
+	return roundTrip(ctx, method, s.url+path, contentType, body)
+}
+
+// roundTrip makes a request and answers the body of a 2xx answer.
+func roundTrip(ctx context.Context, method, url, contentType string, body []byte) ([]byte, http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,7 +113,7 @@ func (s *server) call(ctx context.Context, method, path, contentType string, bod
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, b)
+		err = fmt.Errorf("%s %s: %s: %s", method, url, answer.Status, b)
 	}
 	return b, answer.Header, err
 }
