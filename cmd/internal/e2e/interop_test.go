@@ -31,17 +31,17 @@ type condition struct {
 	loss  float64       // share of the packets, each way
 	fps   float64       // pictures a second that the client sees, at least
 	pause time.Duration // between two of them, at most
-	plis  int           // new beginnings that the client asks for in a measurement, at most
-	keys  int           // likewise the server
+	begun float64       // key frames that the server makes for the client in a measurement, at most
+	keys  int           // key frames that it asks the client for, at most
 }
 
 // The bounds are for a busy machine of two cores. With one packet in ten lost and
 // none sent again, all clients see less than two pictures a second, and the server
 // 11 to 16 and asks for 14 or more new beginnings.
 var conditions = []condition{
-	{name: "clean", loss: 0, fps: 20, pause: 2 * time.Second, plis: 2, keys: 2},
-	{name: "2 % loss", loss: 0.02, fps: 18, pause: 2 * time.Second, plis: 8, keys: 5},
-	{name: "10 % loss", loss: 0.10, fps: 12, pause: 4 * time.Second, plis: 30, keys: 10},
+	{name: "clean", loss: 0, fps: 20, pause: 2 * time.Second, begun: 2, keys: 2},
+	{name: "2 % loss", loss: 0.02, fps: 18, pause: 2 * time.Second, begun: 8, keys: 5},
+	{name: "10 % loss", loss: 0.10, fps: 12, pause: 4 * time.Second, begun: 20, keys: 10},
 }
 
 // The clients, each with a tone and a picture of its own.
