@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,19 +11,17 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// server is a tutti process under measurement.
+// server is a `tutti serve` under measurement.
 type server struct {
+	*process
 	url   string
 	media netip.AddrPort // the UDP port of all sessions
-	cmd   *exec.Cmd
 	data  string
 }
 
@@ -35,43 +32,17 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.MkdirTemp("", "tutti-bench-")
-	if err != nil {
-		return nil, err
-	}
 	media, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
+	data, err := os.MkdirTemp("", "tutti-bench-")
+	if err != nil {
+		return nil, err
+	}
 	s := &server{url: "http://" + address, data: data, media: netip.MustParseAddrPort(media)}
-	s.cmd = exec.CommandContext(ctx, o.binary, "serve", "--dev", "--http", address, "--udp", media, "--data", data)
-	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
-	s.cmd.WaitDelay = 15 * time.Second
-	logs, err := s.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s (make build makes it): %w", o.binary, err)
-	}
-	ready := make(chan error, 1)
-	go func() {
-		lines := bufio.NewScanner(logs)
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), "msg=ready") {
-				ready <- nil
-			}
-		}
-		ready <- errors.New("the server ended before it was ready")
-	}()
-	select {
-	case err = <-ready:
-	case <-time.After(10 * time.Second):
-		err = errors.New("the server was not ready within ten seconds")
-	}
-	if err != nil {
-		s.stop()
-		return nil, err
+	if s.process, err = startProcess(ctx, o, "serve", "--dev", "--http", address, "--udp", media, "--data", data); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(data))
 	}
 	return s, nil
 }
@@ -87,8 +58,7 @@ func freeAddress() (string, error) {
 }
 
 func (s *server) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
+	s.process.stop()
 	_ = os.RemoveAll(s.data)
 }
 
@@ -162,22 +132,6 @@ func used(pid int) (usage, error) {
 		}
 	}
 	return u, nil
-}
-
-func (s *server) used() (usage, error) { return used(s.cmd.Process.Pid) }
-
-// over measures the server's CPU over a time, in seconds per second.
-func (s *server) over(ctx context.Context, d time.Duration) (float64, error) {
-	before, err := s.used()
-	if err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	if err := sleep(ctx, d); err != nil {
-		return 0, err
-	}
-	after, err := s.used()
-	return (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds(), err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
