@@ -21,6 +21,9 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
+	// RetryAfter is what the header of that name says, in seconds; 0 for 5 with
+	// every 503, and no header else.
+	RetryAfter int `json:"-"`
 }
 
 func (p *Problem) Error() string { return "api: " + p.Code + ": " + p.Detail }
@@ -87,6 +90,9 @@ var problems = map[string]kind{
 	"not_implemented":       {501, "This is not there yet"},
 	"unsupported_format":    {501, "The recording format is not there yet"},
 	"no_signing_key":        {501, "The node has no key to sign tokens with"},
+	"node_unreachable":      {502, "The room's node does not answer"},
+	"room_away":             {503, "The room is being brought back on another node"},
+	"no_node":               {503, "No node takes the room"},
 	"draining":              {503, "The node takes nothing new"},
 	"too_many_rooms":        {503, "The node has all the rooms it may have"},
 	"overloaded":            {503, "The node did not get to it in time"},

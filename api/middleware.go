@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -75,7 +76,10 @@ func (s *Server) fail(err error, c echo.Context) {
 		h.Del(name) // set for the answer that is not given
 	}
 	h.Set(echo.HeaderCacheControl, "no-store")
-	if p.Status == http.StatusServiceUnavailable {
+	switch {
+	case p.RetryAfter > 0:
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	case p.Status == http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter)
 	}
 	if err := writeJSON(c, p.Status, problemType, p); err != nil {

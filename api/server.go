@@ -73,6 +73,8 @@ type Server struct {
 	files  map[string]*webFile
 	// queryTokens are the paths whose GET takes a token in the query.
 	queryTokens map[string]bool
+	// forwarded are the paths whose requests are judged elsewhere.
+	forwarded map[string]bool
 	life        context.Context // ends with Close
 	end         context.CancelFunc
 }
@@ -82,8 +84,18 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	s, err := newServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.register(s.routes())
+	return s, nil
+}
+
+// newServer answers a server that has no routes yet.
+func newServer(cfg Config) (*Server, error) {
 	cfg.defaults()
-	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}}
+	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}, forwarded: map[string]bool{}}
 	s.life, s.end = context.WithCancel(context.Background())
 	var err error
 	if s.files, err = loadWeb(cfg.Web); err != nil {
@@ -94,16 +106,17 @@ func New(cfg Config) (*Server, error) {
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.Use(s.observe, s.harden, s.cors, s.authenticate)
-	s.register()
 	return s, nil
 }
+
+var errNoKeys = errors.New("api: without keys the server starts for development only")
 
 func (cfg *Config) check() error {
 	switch {
 	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Events == nil, cfg.Metrics == nil:
 		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Events or Metrics")
 	case cfg.Auth == nil && !cfg.Dev:
-		return errors.New("api: without keys the server starts for development only")
+		return errNoKeys
 	case !mixer.ValidID(cfg.Node):
 		return errors.New("api: the node's name must match [A-Za-z0-9_-]{1,64}")
 	}

@@ -35,7 +35,7 @@ type Metrics struct {
 }
 
 // New answers a registry with the rooms', the API's, the Go runtime's and the
-// process' figures. version is shown as a label of tutti_build_info.
+// process' figures; a router has no rooms and gives nil. version is shown as a label of tutti_build_info.
 func New(rooms Source, version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -55,7 +55,10 @@ func New(rooms Source, version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.panics, build, roomCollector{rooms},
+	if rooms != nil {
+		m.registry.MustRegister(roomCollector{rooms})
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.panics, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
