@@ -1,0 +1,271 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"tutti/mixer"
+)
+
+// Prefix is where all of it lies in the store. It names the format, so that
+// programs of another one do not read each other's entries.
+const Prefix = "/tutti/1/"
+
+// Where the kinds of records lie.
+const (
+	liveAt    = Prefix + "live/"
+	loadsAt   = Prefix + "loads/"
+	membersAt = Prefix + "members/"
+	orderedAt = Prefix + "ordered/"
+	deathsAt  = Prefix + "deaths/"
+	roomsAt   = Prefix + "rooms/"
+)
+
+const (
+	maxRecord  = 256 << 10 // bytes
+	maxAddress = 256       // bytes
+)
+
+// LiveKey is where a member says that it is alive, under its lease.
+func LiveKey(name string) string { return liveAt + name }
+
+// LoadKey is where a node says what it has to do, under its lease.
+func LoadKey(name string) string { return loadsAt + name }
+
+// MemberKey is where a member's name is kept, whether it is there or not.
+func MemberKey(name string) string { return membersAt + name }
+
+// OrderKey is where the operator says what is wanted of a node.
+func OrderKey(name string) string { return orderedAt + name }
+
+// DeathKey is where the death of an incarnation is certified.
+func DeathKey(name string, i Incarnation) string { return deathsAt + name + "/" + string(i) }
+
+// RoomKey is a room's place in the directory.
+func RoomKey(id string) string { return roomsAt + id }
+
+// Role is what a member is there for.
+type Role string
+
+// The roles of members.
+const (
+	NodeRole   Role = "node"
+	RouterRole Role = "router"
+)
+
+// NodeState is what a node takes.
+type NodeState string
+
+// The states of a node.
+const (
+	Active   NodeState = "active"
+	Draining NodeState = "draining" // takes no new room, and its rooms move away
+	Dead     NodeState = "dead"     // certified; or away, if nobody has certified it yet
+)
+
+// Incarnation is one run of a member's process: random, never used twice.
+type Incarnation string
+
+// Member says that a name belongs to the cluster, whether its bearer is there or
+// not. Halves and majorities are counted over members.
+type Member struct {
+	Name    string    `json:"name"`
+	Role    Role      `json:"role"`
+	Address string    `json:"address"` // where its internal API is: an http or https URL without a path
+	Since   time.Time `json:"since"`
+	// Incarnation is the run that wrote this: who dies when the live entry is gone.
+	Incarnation Incarnation `json:"incarnation"`
+	// Quorum are the members, itself included, of whom half must confirm that the
+	// store is away before it goes on without, and more than half must grant its
+	// death. Only the member itself changes it.
+	Quorum []string `json:"quorum"`
+}
+
+// Live is a member that is alive.
+type Live struct {
+	Name        string            `json:"name"`
+	Role        Role              `json:"role"`
+	Incarnation Incarnation       `json:"incarnation"`
+	Address     string            `json:"address"`
+	Labels      map[string]string `json:"labels"`
+	Version     string            `json:"version"`
+	State       NodeState         `json:"state"`
+	// Capacity is the CPU that rooms may take, in milliseconds per second; MaxRooms
+	// how many there may be. Weight is the node's share in the hash order, 1 by default.
+	Capacity float64   `json:"capacity"`
+	MaxRooms int       `json:"max_rooms"`
+	Weight   float64   `json:"weight"`
+	Since    time.Time `json:"since"`
+}
+
+// Load is what a node has to do, as it measured last.
+type Load struct {
+	Name         string    `json:"name"`
+	At           time.Time `json:"at"` // by the node's own clock
+	CPU          float64   `json:"cpu"`
+	Rooms        int       `json:"rooms"`
+	Participants int       `json:"participants"`
+	// Costs are the rooms' shares of CPU, in milliseconds per second, by room.
+	Costs map[string]float64 `json:"costs,omitempty"`
+}
+
+// Order is what the operator wants of a node, until it says otherwise.
+type Order struct {
+	Node  string    `json:"node"`
+	State NodeState `json:"state"` // Active or Draining
+	// DeadlineS bounds a drain, in seconds.
+	DeadlineS int `json:"deadline_s,omitempty"`
+}
+
+// Evidence is why an incarnation counts as dead.
+type Evidence string
+
+// What certifies a death.
+const (
+	Refused  Evidence = "refused"  // its port refuses connections: the process is gone
+	Granted  Evidence = "granted"  // more than half of the members grant it, and its lease has ended
+	Replaced Evidence = "replaced" // the next incarnation has bound its address
+	Departed Evidence = "departed" // it took leave itself
+	Stated   Evidence = "stated"   // the operator says so
+)
+
+// Death certifies that an incarnation will never send again, so that its rooms
+// may be taken.
+type Death struct {
+	Node        string      `json:"node"`
+	Incarnation Incarnation `json:"incarnation"`
+	Evidence    Evidence    `json:"evidence"`
+	By          string      `json:"by"` // the member that certified it
+	At          time.Time   `json:"at"`
+}
+
+// Epoch is one stretch of a room's life on one node. It rises with each owner. Those
+// that the store has granted are even; a room that was made while the store was
+// away has an odd one until it is entered.
+type Epoch uint64
+
+// Owner is where a room is.
+type Owner struct {
+	Node        string      `json:"node"`
+	Incarnation Incarnation `json:"incarnation"`
+	Epoch       Epoch       `json:"epoch"`
+}
+
+// Room is a room's entry in the directory: where it is, and what it takes to
+// have it again elsewhere.
+type Room struct {
+	ID string `json:"id"`
+	Owner
+	// Previous is where the room was before a planned move, for as long as sessions
+	// may still be there.
+	Previous  *Owner         `json:"previous,omitempty"`
+	Settings  mixer.Settings `json:"settings"`
+	CreatedAt time.Time      `json:"created_at"`
+	// Seq is a number that no event of the room has had yet.
+	Seq uint64 `json:"seq"`
+	// Participants are what a person keeps in a move, by the identifier of their
+	// session.
+	Participants map[string]Attributes `json:"participants,omitempty"`
+	Recordings   []Recording           `json:"recordings,omitempty"` // that run
+}
+
+// Attributes are what of a participant survives a move.
+type Attributes struct {
+	Name       string  `json:"name"`
+	AudioMuted bool    `json:"audio_muted,omitempty"`
+	Deafened   bool    `json:"deafened,omitempty"`
+	VideoMuted bool    `json:"video_muted,omitempty"`
+	GainDB     float64 `json:"gain_db,omitempty"`
+	// Bearer is the SHA-256 of the token that made the session, in hex; empty
+	// without one. Only it gets them back.
+	Bearer string `json:"bearer,omitempty"`
+}
+
+// Recording is a recording that runs and is to go on wherever the room goes.
+type Recording struct {
+	ID        string    `json:"id"`
+	Format    string    `json:"format"`
+	Rendition string    `json:"rendition"`
+	AudioOnly bool      `json:"audio_only,omitempty"`
+	SegmentS  int       `json:"segment_s,omitempty"`
+	Paused    bool      `json:"paused,omitempty"`
+	StartedAt time.Time `json:"started_at"`
+	// NextFile is a number that no file of it has had yet, from 1.
+	NextFile int `json:"next_file"`
+	// DurationS is how much there was of it when this was written.
+	DurationS float64 `json:"duration_s"`
+}
+
+// ErrForeign: an entry of the store is none that this program writes.
+var ErrForeign = errors.New("the entry is not of this program")
+
+// encode answers a record as the store keeps it.
+func encode(record any) []byte {
+	b, err := json.Marshal(record)
+	if err != nil {
+		panic("cluster: " + err.Error()) // only a type that JSON does not know, or a time after the year 9999
+	}
+	return b
+}
+
+// decode reads an entry of the store. name answers what the record says that it
+// is about, one identifier or two, which must be what the key says.
+func decode[T any](e Entry, at string, name func(*T) []string) (*T, error) {
+	record := new(T)
+	if len(e.Value) > maxRecord {
+		return nil, fmt.Errorf("%w: %q has %d bytes", ErrForeign, e.Key, len(e.Value))
+	}
+	if err := json.Unmarshal(e.Value, record); err != nil {
+		return nil, fmt.Errorf("%w: %q: %w", ErrForeign, e.Key, err)
+	}
+	about := name(record)
+	for _, id := range about {
+		if !mixer.ValidID(id) {
+			return nil, fmt.Errorf("%w: %q is about %q", ErrForeign, e.Key, about)
+		}
+	}
+	if e.Key != at+strings.Join(about, "/") {
+		return nil, fmt.Errorf("%w: %q is about %q", ErrForeign, e.Key, about)
+	}
+	return record, nil
+}
+
+func decodeLive(e Entry) (*Live, error) {
+	return decode(e, liveAt, func(l *Live) []string { return []string{l.Name} })
+}
+
+func decodeLoad(e Entry) (*Load, error) {
+	return decode(e, loadsAt, func(l *Load) []string { return []string{l.Name} })
+}
+
+func decodeMember(e Entry) (*Member, error) {
+	return decode(e, membersAt, func(m *Member) []string { return []string{m.Name} })
+}
+
+func decodeOrder(e Entry) (*Order, error) {
+	return decode(e, orderedAt, func(o *Order) []string { return []string{o.Node} })
+}
+
+func decodeDeath(e Entry) (*Death, error) {
+	return decode(e, deathsAt, func(d *Death) []string { return []string{d.Node, string(d.Incarnation)} })
+}
+
+func decodeRoom(e Entry) (*Room, error) {
+	return decode(e, roomsAt, func(r *Room) []string { return []string{r.ID} })
+}
+
+// ValidAddress answers why a text is no address of a member, or nil.
+func ValidAddress(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("no URL: %w", err)
+	case len(text) > maxAddress, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Path != "", u.RawQuery != "", u.User != nil, u.Fragment != "":
+		return errors.New("must be an address such as http://192.0.2.1:8080, with nothing after it")
+	}
+	return nil
+}
