@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tutti/api/cluster"
 )
 
 func write(t *testing.T, text string) string {
@@ -26,7 +29,9 @@ func TestSampleEqualsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.CORS.Origins = []string{} // an empty list is written, not none
+	// An empty list is written, not none.
+	want.CORS.Origins, want.Cluster.URLs, want.Cluster.Labels = []string{}, []string{}, []string{}
+	want.Store.Initial, want.TLS.AutocertHosts = []string{}, []string{}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", d)
 	}
@@ -124,6 +129,29 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{name: "level", env: []string{"TUTTI_LOG_LEVEL=loud"}, key: "log.level"},
 		{name: "people", flags: map[string]any{"demo.people": 201}, key: "demo.people"},
 		{name: "room", flags: map[string]any{"demo.room": "a/b"}, key: "demo.room"},
+		{name: "store without a port", flags: map[string]any{"cluster.urls": "http://192.0.2.1"}, key: "cluster.urls"},
+		{name: "short cluster key", flags: map[string]any{"cluster.key": strings.Repeat("x", 31)}, key: "cluster.key"},
+		{name: "cluster key for no header", env: []string{"TUTTI_CLUSTER_KEY=" + strings.Repeat("é", 20)}, key: "cluster.key"},
+		{name: "advertised path", flags: map[string]any{"cluster.advertise": "http://192.0.2.1:1/x"}, key: "cluster.advertise"},
+		{name: "no lease", flags: map[string]any{"cluster.lease_s": "0"}, key: "cluster.lease_s"},
+		{name: "no time to move", flags: map[string]any{"cluster.drain_s": "0"}, key: "cluster.drain_s"},
+		{name: "label without a value", file: "cluster:\n  labels: [region]\n", key: "cluster.labels"},
+		{name: "label twice", file: "cluster:\n  labels: [a=1, a=2]\n", key: "cluster.labels"},
+		{name: "capacity", flags: map[string]any{"cluster.capacity": "-1"}, key: "cluster.capacity"},
+		{name: "no weight", flags: map[string]any{"cluster.weight": "0"}, key: "cluster.weight"},
+		{name: "weight in words", flags: map[string]any{"cluster.weight": "heavy"}, key: "cluster.weight"},
+		{name: "weight beyond numbers", flags: map[string]any{"cluster.weight": "NaN"}, key: "cluster.weight"},
+		{name: "store's name", flags: map[string]any{"store.name": "a b"}, key: "store.name"},
+		{name: "no store folder", flags: map[string]any{"store.data": ""}, key: "store.data"},
+		{name: "store's clients", flags: map[string]any{"store.client": ":2379"}, key: "store.client"},
+		{name: "store's peers", flags: map[string]any{"store.peer": "192.0.2.1:2380"}, key: "store.peer"},
+		{name: "peer without a name", flags: map[string]any{"store.initial": "http://192.0.2.1:2380"}, key: "store.initial"},
+		{name: "no sessions", flags: map[string]any{"router.sessions_per_s": "0"}, key: "router.sessions_per_s"},
+		{name: "no sessions for a tenant", flags: map[string]any{"router.tenant_sessions_per_s": "0"}, key: "router.tenant_sessions_per_s"},
+		{name: "certificate without a key", flags: map[string]any{"tls.cert": "c.pem"}, key: "tls.key"},
+		{name: "two kinds of certificates", flags: map[string]any{"tls.cert": "c.pem", "tls.key": "k.pem", "tls.autocert_hosts": "a.example.org"}, key: "tls.autocert_hosts"},
+		{name: "certificate for an address", flags: map[string]any{"tls.autocert_hosts": "192.0.2.1"}, key: "tls.autocert_hosts"},
+		{name: "certificates nowhere", flags: map[string]any{"tls.autocert_dir": ""}, key: "tls.autocert_dir"},
 	} {
 		path := ""
 		if c.file != "" {
@@ -195,5 +223,54 @@ func TestNodeName(t *testing.T) {
 	c.Node = ""
 	if n := c.nodeName(); n == "" || slices.ContainsFunc([]rune(n), func(r rune) bool { return r == '.' }) {
 		t.Errorf("%q is no name for a node", n)
+	}
+}
+
+// What a member of a cluster lacks is named, by role.
+func TestMembersNeed(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		role  cluster.Role
+		flags map[string]any
+		key   string // that is missing; empty: nothing
+	}{
+		{"node without a store", cluster.NodeRole, map[string]any{"dev": true}, "cluster.urls"},
+		{"node under dev", cluster.NodeRole, map[string]any{"dev": true, "cluster.urls": "http://127.0.0.1:2379"}, ""},
+		{"router under dev", cluster.RouterRole, map[string]any{"dev": true}, ""},
+		{"router without a key", cluster.RouterRole, map[string]any{"http": "192.0.2.1:80"}, "cluster.key"},
+		{"router at no host", cluster.RouterRole, map[string]any{"cluster.key": secret}, "cluster.advertise"},
+		{"router at all hosts", cluster.RouterRole, map[string]any{"cluster.key": secret, "http": "0.0.0.0:80"}, "cluster.advertise"},
+		{"router at an address", cluster.RouterRole, map[string]any{"cluster.key": secret, "http": "192.0.2.1:80"}, ""},
+		{"router that says where", cluster.RouterRole, map[string]any{"cluster.key": secret, "cluster.advertise": "https://a.example.org"}, ""},
+	} {
+		config, err := load("", nil, c.flags)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		err = config.checkMember(c.role)
+		wrong := new(KeyError)
+		if errors.As(err, &wrong); wrong.Key != c.key {
+			t.Errorf("%s: %v, not of %q", c.name, err, c.key)
+		}
+	}
+}
+
+func TestWhereAMemberIs(t *testing.T) {
+	at := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
+	for _, c := range []struct {
+		flags map[string]any
+		want  string
+	}{
+		{nil, "http://192.0.2.1:80"},
+		{map[string]any{"tls.autocert_hosts": "a.example.org"}, "https://192.0.2.1:80"},
+		{map[string]any{"cluster.advertise": "https://a.example.org"}, "https://a.example.org"},
+	} {
+		config, err := load("", nil, c.flags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.address(at); got != c.want {
+			t.Errorf("%v: %s, not %s", c.flags, got, c.want)
+		}
 	}
 }

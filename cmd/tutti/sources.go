@@ -152,6 +152,12 @@ func assign(field reflect.Value, value any) (reason string) {
 			return "must be a whole number"
 		}
 		field.SetInt(int64(n))
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+		if err != nil {
+			return "must be a number"
+		}
+		field.SetFloat(f)
 	case reflect.Slice:
 		list, ok := asList(value)
 		if !ok {
