@@ -75,8 +75,8 @@ type Server struct {
 	queryTokens map[string]bool
 	// forwarded are the paths whose requests are judged elsewhere.
 	forwarded map[string]bool
-	life        context.Context // ends with Close
-	end         context.CancelFunc
+	life      context.Context // ends with Close
+	end       context.CancelFunc
 }
 
 // New answers a server that is ready to serve.
