@@ -14,6 +14,7 @@
 
 import { EventFeed } from './lib/sse.js';
 import { LocalMedia } from './lib/media.js';
+import { Move } from './lib/move.js';
 import { Backoff, pause, worthRetrying } from './lib/retry.js';
 import { RoomResources } from './lib/resources.js';
 import { TuttiError } from './lib/rest.js';
@@ -37,6 +38,8 @@ export { TuttiError } from './lib/rest.js';
 const STATS_MS = 1000;
 /** A stream without a byte for so many measurements is asked about. */
 const SILENT_STATS = 4;
+/** Who lost the session tries again within so long, at a random time, in milliseconds. */
+const FIRST_RETRY_MS = 300;
 /** Several events at once cost one look at the list of participants. */
 const REFRESH_MS = 80;
 
@@ -53,6 +56,12 @@ export class Room extends RoomResources {
   #local = null;
   /** @type {Session | null} */
   #session = null;
+  /** @type {Move | null} */
+  #move = null;
+  /** @type {{join_within_ms?: number, leave_after_ms?: number} | null} */
+  #nextMove = null;
+  /** Whether the events have come as far as our own arrival; those before are of another time. */
+  #arrived = false;
   /** @type {EventFeed | null} */
   #feed = null;
   #life = new AbortController();
@@ -67,6 +76,8 @@ export class Room extends RoomResources {
   /** @type {Participant[]} */
   #participants = [];
   #changes = 0;
+  /** What was muted or unmuted since the server copied the last session's state. @type {Set<Kind>} */
+  #touched = new Set();
   #onPageHide = () => { this.#end('page_closed', null, true); };
 
   /**
@@ -155,6 +166,7 @@ export class Room extends RoomResources {
   async setMuted(kind, muted) {
     if (!this.#local) return;
     this.#changes += 1;
+    this.#touched.add(kind);
     try {
       await this.#local.setMuted(kind, muted);
     } finally {
@@ -220,13 +232,15 @@ export class Room extends RoomResources {
     if (this.#state !== 'left') throw new TuttiError('Already in the room.', { code: 'already_joined' });
     this.#door = door;
     this.#life = new AbortController();
+    this.#arrived = false;
+    this.#touched.clear();
     this.#setState('connecting');
   }
 
   async #enter() {
     const { signal } = this.#life;
     try {
-      await this.#open(signal);
+      this.#play(await this.#open(signal));
     } catch (error) {
       await this.#end('failed', null);
       throw error;
@@ -242,19 +256,33 @@ export class Room extends RoomResources {
     this.#emit('joined', { participant: this.participant, watching: this.watching });
   }
 
-  /** @param {AbortSignal} signal */
+  /**
+   * Opens another session, with what the server knows of the present one.
+   * @param {AbortSignal} signal
+   * @returns {Promise<Session>} connected
+   */
   async #open(signal) {
     const session = new Session(this.rest, this.#local, (why) => this.#onLost(session, why));
-    const query = this.#name ? `?name=${encodeURIComponent(this.#name)}` : '';
-    await session.open(this.at(this.#door) + query, signal);
+    const query = new URLSearchParams();
+    if (this.#name) query.set('name', this.#name);
+    if (this.participant) query.set('resumes', this.participant);
+    await session.open(`${this.at(this.#door)}?${query}`.replace(/\?$/, ''), signal);
+    this.#tellOpeningMutes(session);
+    return session;
+  }
+
+  /**
+   * From now on this session is the one that is played.
+   * @param {Session} session
+   */
+  #play(session) {
     const old = this.#session;
     this.#session = session;
     this.#meter = new StatsMeter();
     this.#silent = 0;
-    this.#setState('connected');
+    if (this.#state !== 'connected') this.#setState('connected');
     this.#emit('media', { stream: session.stream });
     old?.close();
-    this.#tellOpeningMutes();
   }
 
   /**
@@ -262,7 +290,40 @@ export class Room extends RoomResources {
    * @param {string} why
    */
   #onLost(session, why) {
-    if (session === this.#session && this.#state === 'connected') this.#reconnect(why);
+    if (this.#move && session === this.#session) this.#move.hurry();
+    else if (this.#move) this.#move.fail(new TuttiError('The new session was lost.', { code: why }));
+    else if (session === this.#session && this.#state === 'connected') this.#reconnect(why);
+  }
+
+  /**
+   * The room goes to another node: what is played stays until the new session
+   * is there and everybody else's, too. Where that fails the room is come back to
+   * as after any loss.
+   * @param {{join_within_ms?: number, leave_after_ms?: number}} [asked]
+   */
+  async #follow(asked = {}) {
+    if (this.#state !== 'connected') return; // who comes back gets to the new node anyway
+    if (this.#move) {
+      this.#nextMove = asked;
+      return;
+    }
+    const { signal } = this.#life;
+    this.#move = new Move(asked);
+    this.#touched.clear();
+    try {
+      const session = await this.#move.run((s) => this.#open(s), signal);
+      this.#move = null;
+      this.#play(session);
+    } catch {
+      if (signal.aborted) return;
+      this.#move = null;
+      this.#nextMove = null;
+      this.#reconnect('move_failed');
+      return;
+    }
+    this.#scheduleRefresh();
+    if (this.#nextMove) this.#follow(this.#nextMove);
+    this.#nextMove = null;
   }
 
   /** @param {string} why */
@@ -271,13 +332,14 @@ export class Room extends RoomResources {
     this.#setState('reconnecting', why);
     const { signal } = this.#life;
     const lostAt = performance.now();
-    const backoff = new Backoff();
+    const backoff = new Backoff({ firstMs: FIRST_RETRY_MS });
+    this.#touched.clear();
     this.#session?.retire();
     let wait = 0;
     for (;;) {
       try {
         await pause(backoff.next(wait), signal, onceOnline);
-        await this.#open(signal);
+        this.#play(await this.#open(signal));
         this.#scheduleRefresh();
         return;
       } catch (error) {
@@ -305,14 +367,16 @@ export class Room extends RoomResources {
     this.#refresh = undefined;
     this.#feed?.close();
     this.#local?.close();
-    const session = this.#session;
+    const sessions = [this.#session, this.#move?.session];
     this.#feed = null;
     this.#session = null;
+    this.#move = null;
+    this.#nextMove = null;
     this.#stats = null;
     this.#participants = [];
     this.#setState('left', reason);
     this.#emit('left', { reason, error });
-    await session?.close({ keepalive });
+    await Promise.all(sessions.map((session) => session?.close({ keepalive })));
   }
 
   // ---- what the server tells ---------------------------------------------
@@ -339,8 +403,18 @@ export class Room extends RoomResources {
     else if (type === 'layout_changed' && event.layout) this.#emit('layout', event.layout);
     else if (type.startsWith('recording_')) this.#emit('recording', { recording: event.recording, time: event.time });
     else if (type.startsWith('participant_') || type.startsWith('track_')) this.#scheduleRefresh();
-    if (type === 'participant_left' && event.participant?.id === this.participant) this.#onPutOut(event.reason);
-    if (type === 'room_moved') this.#reconnect(type);
+    const own = this.#isOwn(event.participant?.id);
+    if (type === 'participant_joined' && own) this.#arrived = true;
+    if (type === 'participant_left' && own) this.#onPutOut(event.reason);
+    if (type === 'room_moved' && this.#arrived) this.#follow(event.move);
+  }
+
+  /**
+   * Whether that is one of our sessions.
+   * @param {string | undefined} id
+   */
+  #isOwn(id) {
+    return Boolean(id) && (id === this.participant || id === this.#move?.session?.participant);
   }
 
   /**
@@ -353,19 +427,23 @@ export class Room extends RoomResources {
     if (this.#state !== 'connected') return;
     if (reason === 'removed' || reason === 'left') this.#end('removed', null);
     else if (reason === 'deleted') this.#end('room_closed', null);
+    else if (this.#move) this.#move.hurry(); // the old node does not wait any longer
     else this.#reconnect(reason || 'session_ended');
   }
 
   /** Asks whether our session still lives, as after the server was away. */
   async #checkSession() {
     const session = this.#session;
-    if (!session || this.#state !== 'connected') return;
+    if (!session || this.#state !== 'connected' || this.#move) return;
     try {
       await this.rest.send('GET', session.path);
     } catch (error) {
-      const gone = error instanceof TuttiError && (error.status === 404 || error.status === 410);
-      const silent = this.#silent >= SILENT_STATS;
-      if (session === this.#session && (gone || silent)) this.#reconnect(gone ? 'session_gone' : 'unreachable');
+      const status = error instanceof TuttiError ? error.status : 0;
+      const gone = status === 404 || status === 410;
+      // A router that knows of no node for us says 503; while media flows, ours lives.
+      const silent = this.#silent >= (status === 503 ? 1 : SILENT_STATS);
+      if (session !== this.#session || this.#move) return;
+      if (gone || silent) this.#reconnect(gone ? 'session_gone' : 'unreachable');
     }
   }
 
@@ -379,24 +457,42 @@ export class Room extends RoomResources {
 
   // ---- muting ------------------------------------------------------------
 
-  /** @param {Kind} kind */
+  /**
+   * Tells the session, and while the room moves also the one on the new node,
+   * where others may listen already. Who has none tells it with the next one.
+   * @param {Kind} kind
+   */
   async #tellMuted(kind) {
-    const path = this.#session?.path;
-    if (!path || !this.#local?.sends(kind)) return;
-    await this.rest.merge(path, { [kind]: { muted: this.#local.muted(kind) } });
+    if (this.#state !== 'connected' || !this.#session) return;
+    const next = this.#move?.session;
+    const old = this.#tellSession(this.#session, kind);
+    await (next ? Promise.all([this.#tellSession(next, kind), old.catch(() => {})]) : old);
   }
 
-  /** A new session starts unmuted on the server. */
-  #tellOpeningMutes() {
+  /**
+   * @param {Session} session
+   * @param {Kind} kind
+   */
+  async #tellSession(session, kind) {
+    if (!this.#local?.sends(kind)) return;
+    await this.rest.merge(session.path, { [kind]: { muted: this.#local.muted(kind) } });
+  }
+
+  /**
+   * A new session starts unmuted on the server, or as the one before was when
+   * the server copied its state.
+   * @param {Session} session
+   */
+  #tellOpeningMutes(session) {
     for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
-      if (!this.#local?.sends(kind) || !this.#local.muted(kind)) continue;
-      this.#tellMuted(kind).catch((error) => this.#emit('error', { error }));
+      if (!this.#local?.muted(kind) && !this.#touched.has(kind)) continue;
+      this.#tellSession(session, kind).catch((error) => this.#emit('error', { error }));
     }
   }
 
   /** Whoever was muted by a moderator is muted here too, and knows. */
   #obeyServer() {
-    const own = this.#participants.find((p) => p.id === this.participant);
+    const own = this.#participants.find((p) => p.id === (this.#move?.session?.participant ?? this.participant));
     if (!own || !this.#local) return;
     for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
       if (!own[kind]?.muted || this.muted(kind)) continue;

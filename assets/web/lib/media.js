@@ -56,13 +56,14 @@ export async function openDevices({ audio, video }) {
 
 /**
  * The tracks that a participant sends, across sessions: a new session after a
- * lost one sends the same tracks, muted as they were.
+ * lost one, or beside one while the room moves, sends the same tracks, muted as
+ * they are.
  */
 export class LocalMedia {
   /** @type {Record<Kind, MediaStreamTrack | null>} */
   #tracks = { audio: null, video: null };
-  /** @type {Record<Kind, RTCRtpSender | null>} */
-  #senders = { audio: null, video: null };
+  /** @type {Record<Kind, Set<RTCRtpSender>>} */
+  #senders = { audio: new Set(), video: new Set() };
   /** @type {Record<Kind, boolean | MediaTrackConstraints>} */
   #constraints;
   /** @type {Record<Kind, boolean>} */
@@ -120,12 +121,20 @@ export class LocalMedia {
   }
 
   /**
-   * From now on what is opened or replaced goes to this sender.
+   * From now on what is opened or replaced goes to this sender, too.
    * @param {Kind} kind
    * @param {RTCRtpSender} sender
    */
   attach(kind, sender) {
-    this.#senders[kind] = sender;
+    this.#senders[kind].add(sender);
+  }
+
+  /**
+   * Its session has ended.
+   * @param {RTCRtpSender} sender
+   */
+  detach(sender) {
+    for (const kind of KINDS) this.#senders[kind].delete(sender);
   }
 
   /**
@@ -140,7 +149,7 @@ export class LocalMedia {
     if (track) track.enabled = !muted;
     if (muted && kind === 'video' && this.#constraints.video) {
       this.#drop(kind);
-      await this.#senders.video?.replaceTrack(null);
+      await this.#sendAs(kind, null);
     }
     const dead = !this.#tracks[kind] || this.#tracks[kind]?.readyState === 'ended';
     if (!muted && dead && this.#constraints[kind]) await this.#reopen(kind);
@@ -155,7 +164,7 @@ export class LocalMedia {
     const kind = /** @type {Kind} */ (track.kind);
     this.#drop(kind);
     this.#take(kind, track);
-    await this.#senders[kind]?.replaceTrack(track);
+    await this.#sendAs(kind, track);
   }
 
   /**
@@ -173,6 +182,14 @@ export class LocalMedia {
   /** Stops all devices. */
   close() {
     for (const kind of KINDS) this.#drop(kind);
+  }
+
+  /**
+   * @param {Kind} kind
+   * @param {MediaStreamTrack | null} track
+   */
+  async #sendAs(kind, track) {
+    await Promise.all([...this.#senders[kind]].map((sender) => sender.replaceTrack(track)));
   }
 
   /** @param {Kind} kind */

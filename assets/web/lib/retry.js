@@ -6,21 +6,25 @@
 /**
  * Exponential back-off with jitter: each delay is drawn from the upper half of
  * a window that doubles, so that a thousand clients of one restarted server do
- * not come back in step.
+ * not come back in step. The first one may have a window of its own, from all of
+ * which it is drawn.
  */
 export class Backoff {
   #attempt = 0;
+  #first;
   #base;
   #cap;
   #random;
 
   /**
    * @param {object} [options]
-   * @param {number} [options.baseMs] the first window, in milliseconds
+   * @param {number} [options.firstMs] the window of the first delay, in milliseconds; 0: none of its own
+   * @param {number} [options.baseMs] the window that doubles, in milliseconds
    * @param {number} [options.capMs] the widest window, in milliseconds
    * @param {() => number} [options.random] answers [0, 1)
    */
-  constructor({ baseMs = 500, capMs = 15000, random = Math.random } = {}) {
+  constructor({ firstMs = 0, baseMs = 500, capMs = 15000, random = Math.random } = {}) {
+    this.#first = firstMs;
     this.#base = baseMs;
     this.#cap = capMs;
     this.#random = random;
@@ -38,9 +42,10 @@ export class Backoff {
    * @returns {number}
    */
   next(retryAfterMs = 0) {
-    const window = Math.min(this.#cap, this.#base * 2 ** this.#attempt);
+    const doubled = this.#attempt - (this.#first > 0 ? 1 : 0);
+    const window = Math.min(this.#cap, this.#base * 2 ** doubled);
     this.#attempt += 1;
-    const delay = window * (0.5 + this.#random() / 2);
+    const delay = doubled < 0 ? this.#first * this.#random() : window * (0.5 + this.#random() / 2);
     return retryAfterMs > 0 ? retryAfterMs + delay : delay;
   }
 

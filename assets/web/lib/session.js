@@ -113,6 +113,7 @@ export class Session {
     this.#closed = true;
     clearTimeout(this.#disconnected);
     clearTimeout(this.#trickle);
+    for (const { sender } of this.pc.getTransceivers()) this.#local?.detach(sender);
     if (!this.#path) return;
     await this.#rest.send('DELETE', this.#path, { keepalive }).catch(() => {});
   }

@@ -32,12 +32,17 @@ export class FakePeer extends EventTarget {
     const kind = typeof trackOrKind === 'string' ? trackOrKind : trackOrKind.kind;
     const sender = {
       track: typeof trackOrKind === 'string' ? null : trackOrKind,
-      async replaceTrack(track) { sender.track = track; },
+      replaceTrack: async (track) => {
+        if (this.connectionState === 'closed') throw new DOMException('closed', 'InvalidStateError');
+        sender.track = track;
+      },
     };
     const transceiver = { kind, direction, sender, codecs: [], setCodecPreferences(c) { transceiver.codecs = c; } };
     this.transceivers.push(transceiver);
     return transceiver;
   }
+
+  getTransceivers() { return this.transceivers; }
 
   async createOffer() {
     const media = this.transceivers.map((t, i) => `m=${t.kind} 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:${i}\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=${t.direction}\r\n`);
@@ -72,22 +77,31 @@ export class FakeServer {
   /** Every request, as "METHOD path". */
   log = [];
   bodies = [];
+  /** Those that outlive the page. */
+  kept = [];
   headers = [];
   /** @type {Map<string, {name: string, role: string, audio: object, video: object}>} */
   sessions = new Map();
   down = false;
-  /** Status and code to refuse the next offers with. */
+  /** Status and code to refuse the next offers with, and headers. */
   refusal = null;
+  /** What a router says of all sessions while it knows no node for them: status and code. */
+  homeless = null;
+  /** Whether sessions begin muted, as those do that resume such a one. */
+  startMuted = false;
+  /** Whom each session resumes, as asked. */
+  resumed = [];
   #feeds = new Set();
   #next = 0;
   #seq = 0;
 
-  fetch = async (address, { method, body, headers, signal }) => {
+  fetch = async (address, { method, body, headers, signal, keepalive }) => {
     const url = new URL(address);
     const path = url.pathname.replace('/v1/rooms/demo/', '');
     this.log.push(`${method} ${path}`);
     this.bodies.push(body);
     this.headers.push(headers);
+    if (keepalive) this.kept.push(`${method} ${path}`);
     if (this.down) throw new TypeError('fetch failed');
     await null;
     return this.#answer(method, path, url, body, signal);
@@ -101,6 +115,7 @@ export class FakeServer {
       return Response.json({ participants: [...this.sessions].map(([i, p]) => ({ id: i, state: 'active', ...p })), next_page_token: '' });
     }
     if (method === 'POST') return this.#join(path, url);
+    if (this.homeless) return problem(...this.homeless);
     if (kind !== 'participants' || !this.sessions.has(id)) return problem(404, 'participant_not_found');
     if (method === 'DELETE') this.sessions.delete(id);
     else if (method === 'PATCH' && body.startsWith('{')) {
@@ -112,8 +127,10 @@ export class FakeServer {
   #join(door, url) {
     if (this.refusal) return problem(...this.refusal);
     this.#next += 1;
+    this.resumed.push(url.searchParams.get('resumes'));
     const id = `s${this.#next}`;
-    this.sessions.set(id, { name: url.searchParams.get('name') ?? '', role: door, audio: { muted: false }, video: { muted: false } });
+    const muted = this.startMuted;
+    this.sessions.set(id, { name: url.searchParams.get('name') ?? '', role: door, audio: { muted }, video: { muted: false } });
     return new Response('v=0', { status: 201, headers: { Location: `/v1/rooms/demo/participants/${id}`, ETag: '"i1"' } });
   }
 
@@ -135,13 +152,18 @@ export class FakeServer {
   /** Loses all sessions and all feeds, as a killed process does. */
   crash() {
     this.sessions.clear();
+    this.cutFeeds();
+  }
+
+  /** Ends all feeds, as a router does whose node went away. */
+  cutFeeds() {
     for (const feed of this.#feeds) feed.error(new TypeError('network error'));
     this.#feeds.clear();
   }
 }
 
-function problem(status, code) {
-  return new Response(JSON.stringify({ status, code, title: code }), { status, headers: { 'Content-Type': 'application/problem+json' } });
+function problem(status, code, headers = {}) {
+  return new Response(JSON.stringify({ status, code, title: code }), { status, headers: { 'Content-Type': 'application/problem+json', ...headers } });
 }
 
 /** Puts the fakes in place of the browser; answers the server and a clock. */

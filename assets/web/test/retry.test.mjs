@@ -18,6 +18,13 @@ test('back-off draws from the upper half of the window', () => {
   }
 });
 
+test('the first delay is drawn from all of its own window, and what the server asks to wait comes first', () => {
+  assert.equal(new Backoff({ firstMs: 300, random: () => 0 }).next(), 0);
+  assert.equal(new Backoff({ firstMs: 300, random: () => 0.5 }).next(2000), 2150);
+  const backoff = new Backoff({ firstMs: 300, baseMs: 500, random: () => 1 });
+  assert.deepEqual([1, 2, 3].map(() => backoff.next()), [300, 500, 1000]);
+});
+
 test('what the server asks to wait is a lower bound that keeps its jitter', () => {
   assert.equal(new Backoff({ baseMs: 100, random: () => 0 }).next(5000), 5050);
 });
