@@ -50,9 +50,6 @@ type TLSConfig struct {
 	AutocertDir   string   `yaml:"autocert_dir"`
 }
 
-// enabled reports whether HTTP is HTTPS.
-func (t TLSConfig) enabled() bool { return t.Cert != "" || len(t.AutocertHosts) > 0 }
-
 // check is one thing that a key must be.
 type check struct {
 	key    string
@@ -112,11 +109,15 @@ func (c *Config) address(a net.Addr) string {
 	if c.Cluster.Advertise != "" {
 		return c.Cluster.Advertise
 	}
-	scheme := "http://"
-	if c.TLS.enabled() {
-		scheme = "https://"
+	return c.scheme() + a.String()
+}
+
+// scheme answers how URLs of this process begin.
+func (c *Config) scheme() string {
+	if c.TLS.Cert != "" || len(c.TLS.AutocertHosts) > 0 {
+		return "https://"
 	}
-	return scheme + a.String()
+	return "http://"
 }
 
 // capacity answers the CPU that rooms may take, in milliseconds per second.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		{"version", nil, []string{"version"}, 0, ""},
 		{"help", nil, []string{"--help"}, 0, ""},
 		{"no command", nil, nil, 2, "expected one of"},
-		{"unknown command", nil, []string{"node"}, 2, "node"},
+		{"unknown command", nil, []string{"conduct"}, 2, "conduct"},
 		{"unknown flag", nil, []string{"serve", "--devel"}, 2, "--devel"},
 		{"unknown variable", []string{"TUTTI_PORT=1"}, []string{"serve", "--dev"}, 2, "TUTTI_PORT"},
 		{"unknown key", nil, []string{"serve", "--dev", "--config", broken}, 2, "rooms.maximum"},
@@ -108,8 +109,26 @@ func TestVersionNamesTheLibraries(t *testing.T) {
 type server struct {
 	*exec.Cmd
 	http   string // address
-	output *bytes.Buffer
+	mu     sync.Mutex
+	output *bytes.Buffer // to be read after logged is closed, or by log
 	logged chan struct{} // closed when the output has ended
+}
+
+// log answers what the server has logged so far.
+func (s *server) log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.String()
+}
+
+// says waits until the server has logged a text.
+func (s *server) says(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(s.log(), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not say %q:\n%s", text, s.log())
+		}
+	}
 }
 
 // start runs tutti serve on free ports until it is ready.
@@ -133,7 +152,9 @@ func start(t *testing.T, env []string, args ...string) *server {
 		defer close(s.logged)
 		defer close(ready)
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			s.mu.Lock()
 			s.output.WriteString(lines.Text() + "\n")
+			s.mu.Unlock()
 			if _, after, ok := strings.Cut(lines.Text(), "msg=ready http="); ok {
 				address, _, _ := strings.Cut(after, " ")
 				ready <- address

@@ -31,6 +31,10 @@ func serve(ctx context.Context, c Config, log *slog.Logger) error {
 			log.Warn("a font is missing; names may lack letters", "font", f)
 		}
 	}
+	encrypted, err := encryption(ctx, c.TLS, log)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.HTTP)
 	if err != nil {
 		return taken("http", c.HTTP, err)
@@ -43,14 +47,13 @@ func serve(ctx context.Context, c Config, log *slog.Logger) error {
 		log.Warn("this is for development: whoever reaches this machine's loopback needs no token")
 	}
 	served := make(chan error, 1)
-	go func() { served <- n.http.Serve(listener) }()
-	log.Info("ready", "http", listener.Addr().String(), "page", page(listener.Addr()),
+	go func() { served <- serveHTTP(n.http, listener, encrypted) }()
+	log.Info("ready", "http", listener.Addr().String(), "page", c.page(listener.Addr()),
 		"udp", strings.Join(n.gateway.Addresses(), ","), "node", c.nodeName(), "data", c.Data)
 	select {
 	case <-ctx.Done():
 		log.Info("draining; a second signal ends now", "within_s", c.DrainS)
 	case err = <-served:
-		err = fmt.Errorf("serve http: %w", err)
 	}
 	err = errors.Join(err, n.shutdown(time.Duration(c.DrainS)*time.Second, log))
 	log.Info("stopped")
@@ -67,12 +70,12 @@ func taken(key, address string, err error) error {
 
 // page answers the address of the web page as somebody on this machine types
 // it.
-func page(a net.Addr) string {
+func (c *Config) page(a net.Addr) string {
 	host, port, _ := net.SplitHostPort(a.String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
+	return c.scheme() + net.JoinHostPort(host, port) + "/"
 }
 
 // shutdown ends the node within a time, of which each step may take a share:
