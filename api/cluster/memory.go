@@ -264,7 +264,7 @@ func (m *Memory) Grant(ctx context.Context, ttl time.Duration) (Lease, error) {
 	}
 	defer m.mu.Unlock()
 	m.granted++
-	ttl = max(time.Second, (ttl+time.Second-1).Truncate(time.Second))
+	ttl = max(time.Second, (ttl + time.Second - 1).Truncate(time.Second))
 	m.leases[m.granted] = &tenancy{ttl: ttl, end: m.now() + ttl, keys: map[string]struct{}{}}
 	return m.granted, nil
 }

@@ -212,9 +212,10 @@ func encode(record any) []byte {
 	return b
 }
 
-// decode reads an entry of the store. name answers what the record says that it
-// is about, one identifier or two, which must be what the key says.
-func decode[T any](e Entry, at string, name func(*T) []string) (*T, error) {
+// decode reads an entry of the store. about answers what the record says that it
+// is about, one identifier or two, which must be what the key says; and whether
+// the rest of it can be.
+func decode[T any](e Entry, at string, about func(*T) ([]string, bool)) (*T, error) {
 	record := new(T)
 	if len(e.Value) > maxRecord {
 		return nil, fmt.Errorf("%w: %q has %d bytes", ErrForeign, e.Key, len(e.Value))
@@ -222,40 +223,54 @@ func decode[T any](e Entry, at string, name func(*T) []string) (*T, error) {
 	if err := json.Unmarshal(e.Value, record); err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ErrForeign, e.Key, err)
 	}
-	about := name(record)
-	for _, id := range about {
-		if !mixer.ValidID(id) {
-			return nil, fmt.Errorf("%w: %q is about %q", ErrForeign, e.Key, about)
-		}
-	}
-	if e.Key != at+strings.Join(about, "/") {
-		return nil, fmt.Errorf("%w: %q is about %q", ErrForeign, e.Key, about)
+	ids, ok := about(record)
+	if !ok || !validIDs(ids...) || e.Key != at+strings.Join(ids, "/") {
+		return nil, fmt.Errorf("%w: %q is about %q, or lacks a name or an address", ErrForeign, e.Key, ids)
 	}
 	return record, nil
 }
 
+func validIDs(ids ...string) bool {
+	for _, id := range ids {
+		if !mixer.ValidID(id) {
+			return false
+		}
+	}
+	return true
+}
+
 func decodeLive(e Entry) (*Live, error) {
-	return decode(e, liveAt, func(l *Live) []string { return []string{l.Name} })
+	return decode(e, liveAt, func(l *Live) ([]string, bool) {
+		return []string{l.Name}, validIDs(string(l.Incarnation)) && ValidAddress(l.Address) == nil
+	})
 }
 
 func decodeLoad(e Entry) (*Load, error) {
-	return decode(e, loadsAt, func(l *Load) []string { return []string{l.Name} })
+	return decode(e, loadsAt, func(l *Load) ([]string, bool) { return []string{l.Name}, true })
 }
 
 func decodeMember(e Entry) (*Member, error) {
-	return decode(e, membersAt, func(m *Member) []string { return []string{m.Name} })
+	return decode(e, membersAt, func(m *Member) ([]string, bool) {
+		return []string{m.Name}, ValidAddress(m.Address) == nil
+	})
 }
 
 func decodeOrder(e Entry) (*Order, error) {
-	return decode(e, orderedAt, func(o *Order) []string { return []string{o.Node} })
+	return decode(e, orderedAt, func(o *Order) ([]string, bool) {
+		return []string{o.Node}, o.State == Active || o.State == Draining
+	})
 }
 
 func decodeDeath(e Entry) (*Death, error) {
-	return decode(e, deathsAt, func(d *Death) []string { return []string{d.Node, string(d.Incarnation)} })
+	return decode(e, deathsAt, func(d *Death) ([]string, bool) {
+		return []string{d.Node, string(d.Incarnation)}, true
+	})
 }
 
 func decodeRoom(e Entry) (*Room, error) {
-	return decode(e, roomsAt, func(r *Room) []string { return []string{r.ID} })
+	return decode(e, roomsAt, func(r *Room) ([]string, bool) {
+		return []string{r.ID}, validIDs(r.Node, string(r.Incarnation))
+	})
 }
 
 // ValidAddress answers why a text is no address of a member, or nil.
