@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,15 +22,16 @@ import (
 )
 
 // server is a running tutti serve --dev, or one that asks for a token and may be
-// elsewhere. Its ports and its data outlive a restart.
+// elsewhere, or a member of a cluster. Its ports and its data outlive a restart.
 type server struct {
 	t         *testing.T
-	http, udp string // addresses
+	http, udp string // addresses; a router has no udp
 	dir       string // its folder, with the recordings in data
 
-	at    place
-	net   transport.Net // where clients in Go are, beside the server; nil for this machine
-	flags []string      // of tutti serve, besides the addresses
+	at      place
+	net     transport.Net // where clients in Go are, beside the server; nil for this machine
+	command string        // node or router; empty for serve
+	flags   []string      // of the command, besides the addresses
 	token string        // what requests show; empty where none is needed
 
 	cmd   *exec.Cmd
@@ -111,7 +113,11 @@ func freePort(t *testing.T) string {
 // run starts the process and waits until it is ready.
 func (s *server) run() {
 	s.t.Helper()
-	s.cmd = s.at.command(program, append([]string{"serve", "--http", s.http, "--udp", s.udp}, s.flags...)...)
+	args := []string{cmp.Or(s.command, "serve"), "--http", s.http}
+	if s.udp != "" {
+		args = append(args, "--udp", s.udp)
+	}
+	s.cmd = s.at.command(program, append(args, s.flags...)...)
 	s.cmd.Dir = s.dir
 	dieWithUs(s.cmd)
 	pipe, err := s.cmd.StderrPipe()
