@@ -24,6 +24,7 @@ const (
 	RecordingUpdated     EventType = "recording_updated"
 	RecordingEnded       EventType = "recording_ended"
 	NodeDraining         EventType = "node_draining"
+	RoomMoved            EventType = "room_moved"
 )
 
 // Event is one thing that happened in a room. Fields that do not belong to its
@@ -37,6 +38,7 @@ type Event struct {
 	Track       string          `json:"track,omitempty"` // audio, video
 	Layout      *layout.Layout  `json:"layout,omitempty"`
 	Recording   *RecordingRef   `json:"recording,omitempty"`
+	Move        *Move           `json:"move,omitempty"`
 	Reason      string          `json:"reason,omitempty"`
 }
 
@@ -45,6 +47,13 @@ type ParticipantRef struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	Role Role   `json:"role"`
+}
+
+// Move tells the clients of a room that goes on elsewhere what to do: they open
+// a session there, and leave this one when all have.
+type Move struct {
+	JoinWithinMS int `json:"join_within_ms"` // a client joins at a random time within this
+	LeaveAfterMS int `json:"leave_after_ms"` // and leaves here not before, both from the event on
 }
 
 // RecordingRef names a recording within an event.

@@ -90,6 +90,26 @@ type ParticipantInfo struct {
 	Version            uint64 // rises with every Update
 }
 
+// Attributes are what of a participant can be changed, at one moment.
+type Attributes struct {
+	ID, Name                         string
+	AudioMuted, Deafened, VideoMuted bool
+	GainDB                           float64
+	Version                          uint64 // rises with every Update
+}
+
+// Attributes answers those of all participants, in the order in which they
+// joined. Unlike Info it asks nobody else.
+func (r *Room) Attributes() []Attributes {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]Attributes, len(r.order))
+	for i, p := range r.order {
+		list[i] = Attributes{p.cfg.ID, p.name, p.audioMuted, p.deafened, p.videoMuted, p.gainDB, p.version}
+	}
+	return list
+}
+
 // ParticipantPatch is what can be changed; nil leaves a thing as it is.
 type ParticipantPatch struct {
 	Name                 *string

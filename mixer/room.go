@@ -234,7 +234,17 @@ func (r *Room) Stats() Stats {
 
 // Close ends the room: everybody leaves, subscriptions end, room_finished.
 // When it returns all of that has happened; it may be called again.
-func (r *Room) Close(reason string) {
+func (r *Room) Close(reason string) { r.end(reason, finish) }
+
+// Drop is Close for a room that may not go on for a moment: nobody is waited
+// for who has something to finish.
+func (r *Room) Drop(reason string) { r.end(reason, closeAll) }
+
+// Moved tells the room's clients that it goes on elsewhere.
+func (r *Room) Moved(m Move) { r.emit(Event{Type: RoomMoved, Move: &m}) }
+
+// end closes the room, and its subscriptions by how.
+func (r *Room) end(reason string, how func([]*Subscription)) {
 	var people []*Participant
 	var subs []*Subscription
 	first := false
@@ -250,7 +260,7 @@ func (r *Room) Close(reason string) {
 	for _, p := range people {
 		p.Leave(reason)
 	}
-	finish(subs)
+	how(subs)
 	r.mu.Lock()
 	audioEnded, videoEnded := r.audioEnded, r.videoEnded
 	r.mu.Unlock()
@@ -260,6 +270,12 @@ func (r *Room) Close(reason string) {
 	r.rooms.remove(r, r.Stats())
 	r.emit(Event{Type: RoomFinished, Reason: reason})
 	close(r.done)
+}
+
+func closeAll(subs []*Subscription) {
+	for _, s := range subs {
+		s.Close()
+	}
 }
 
 // finishWithin is how long a room's end waits for those who finish.

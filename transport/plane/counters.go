@@ -56,6 +56,9 @@ type Stats struct {
 	KernelDropped uint64
 	// Sent are datagrams, in so many Writes; Refused by the kernel.
 	Sent, SentBytes, Writes, Refused uint64
+	// Stopped of those sent were not given to the kernel: because SendUntil had
+	// shut the gate, or because its time was over.
+	StoppedShut, StoppedExpired uint64
 	// Resent are packets sent again, ResendsRefused those that were asked for but
 	// unknown, just sent, or beyond the budget. Asked are packets that clients
 	// were asked for.

@@ -43,8 +43,8 @@ type batchIO interface {
 	// read fills as much of dst as there is without waiting for more, but waits
 	// for the first.
 	read(dst []inDatagram) (int, error)
-	// write sends all of src. What the kernel refuses is skipped and counted in
-	// refused; the error is net.ErrClosed or nil.
+	// write sends all of src, while the gate is open. What the kernel refuses is
+	// skipped and counted in refused; the error is net.ErrClosed or nil.
 	write(src []outDatagram) (refused int, err error)
 }
 
@@ -63,10 +63,13 @@ type socketIO interface {
 // networks have no more.
 type singles struct {
 	conn net.PacketConn
+	gate *gate
 	buf  []byte
 }
 
-func newSingles(c net.PacketConn) *singles { return &singles{c, make([]byte, maxDatagram)} }
+func newSingles(c net.PacketConn, g *gate) *singles {
+	return &singles{c, g, make([]byte, maxDatagram)}
+}
 
 func (s *singles) read(dst []inDatagram) (int, error) {
 	n, from, err := s.conn.ReadFrom(s.buf)
@@ -78,6 +81,9 @@ func (s *singles) read(dst []inDatagram) (int, error) {
 }
 
 func (s *singles) write(src []outDatagram) (refused int, err error) {
+	if s.gate.stops(len(src)) {
+		return 0, nil
+	}
 	for i := range src {
 		err := s.writeOne(src[i].data, src[i].to.addr)
 		if errors.Is(err, net.ErrClosed) {

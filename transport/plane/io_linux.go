@@ -33,6 +33,7 @@ const controlSize = 64
 type mmsg struct {
 	conn *net.UDPConn
 	raw  syscall.RawConn
+	gate *gate
 	recv batch
 	send batch
 
@@ -52,16 +53,17 @@ type batch struct {
 	control [][controlSize]byte
 	data    [][maxDatagram]byte
 	todo    []mmsghdr // of the call
+	count   int       // headers of the batch, the last of which are todo
 	n       int       // what the kernel said
 	err     error
 }
 
-func newMmsg(conn *net.UDPConn) (socketIO, error) {
+func newMmsg(conn *net.UDPConn, g *gate) (socketIO, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("plane: adopt socket: %w", err)
 	}
-	m := &mmsg{conn: conn, raw: raw, segments: true}
+	m := &mmsg{conn: conn, raw: raw, gate: g, segments: true}
 	m.recv = batch{
 		hdrs: make([]mmsghdr, readBatch), iovs: make([]unix.Iovec, readBatch), addrs: make([]rawAddr, readBatch),
 		control: make([][controlSize]byte, readBatch), data: make([][maxDatagram]byte, readBatch),
@@ -86,7 +88,20 @@ func newMmsg(conn *net.UDPConn) (socketIO, error) {
 
 // recvmmsg and sendmmsg are called by Go's poller until they answer true.
 func (m *mmsg) recvmmsg(fd uintptr) bool { return m.recv.call(unix.SYS_RECVMMSG, fd) }
-func (m *mmsg) sendmmsg(fd uintptr) bool { return m.send.call(unix.SYS_SENDMMSG, fd) }
+
+// The gate is looked at here, since the poller may have waited for room.
+func (m *mmsg) sendmmsg(fd uintptr) bool {
+	if b := &m.send; m.gate.look() != gateOpen {
+		n := 0
+		for _, c := range m.counts[b.count-len(b.todo) : b.count] {
+			n += c
+		}
+		m.gate.stops(n)
+		b.n, b.err = len(b.todo), nil
+		return true
+	}
+	return m.send.call(unix.SYS_SENDMMSG, fd)
+}
 
 func (b *batch) call(number, fd uintptr) (done bool) {
 	for {
@@ -183,6 +198,7 @@ func (m *mmsg) write(src []outDatagram) (refused int, err error) {
 	for len(src) > 0 {
 		n := m.prepare(src)
 		sent := 0
+		b.count = n
 		for b.todo = b.hdrs[:n]; len(b.todo) > 0; b.todo = b.todo[b.n:] {
 			if err := m.raw.Write(m.sendFunc); err != nil {
 				return refused + len(src), net.ErrClosed

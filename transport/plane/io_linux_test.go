@@ -32,7 +32,7 @@ func udp(t *testing.T, address string) (*net.UDPConn, netip.AddrPort) {
 func batched(t *testing.T, address string) (socketIO, netip.AddrPort) {
 	t.Helper()
 	c, a := udp(t, address)
-	m, err := newMmsg(c)
+	m, err := newMmsg(c, &New().gate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestKernelDrops(t *testing.T) {
 	if err := c.SetReadBuffer(8 << 10); err != nil {
 		t.Fatal(err)
 	}
-	b, err := newMmsg(c)
+	b, err := newMmsg(c, &New().gate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // rawAddr is not needed where datagrams are written one at a time.
 type rawAddr struct{}
 
-func newMmsg(conn *net.UDPConn) (socketIO, error) { return newSingles(conn), nil }
+func newMmsg(conn *net.UDPConn, g *gate) (socketIO, error) { return newSingles(conn, g), nil }
 
 func destinationOf(to netip.AddrPort, _ bool) *destination { return &destination{addr: to} }
 

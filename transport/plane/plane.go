@@ -21,6 +21,7 @@ const (
 // Plane is the sockets of a gateway and the sessions on them.
 type Plane struct {
 	counts  counters
+	gate    gate
 	work    sync.WaitGroup // readers, senders, the ticker
 	stopped chan struct{}
 	hurry   chan struct{} // see soon
@@ -62,11 +63,13 @@ func (r *route) out() *sender {
 
 // New answers a plane without sockets.
 func New() *Plane {
-	return &Plane{
+	p := &Plane{
 		stopped: make(chan struct{}), hurry: make(chan struct{}, 1), routes: map[netip.AddrPort]*route{},
 		claims: map[uint32]*Session{}, checks: map[[stun.TransactionIDSize]byte]ownCheck{}, tcp: map[netip.AddrPort]*tcpConn{},
 		sessions: map[*Session]struct{}{},
 	}
+	p.gate.init()
+	return p
 }
 
 // Adopt makes a Socket of connections that are bound to one address: one, or
@@ -126,6 +129,7 @@ func (p *Plane) Close() error {
 // Stats answers the counts.
 func (p *Plane) Stats() Stats {
 	st := p.counts.stats()
+	st.StoppedShut, st.StoppedExpired = p.gate.stopped[gateShut].Load(), p.gate.stopped[gateExpired].Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	st.Sessions = len(p.sessions)

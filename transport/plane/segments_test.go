@@ -41,7 +41,7 @@ func exchange(t *testing.T, address string, segments bool, sizes []int) (got [][
 		return c
 	}
 	to := open()
-	io, err := newMmsg(open())
+	io, err := newMmsg(open(), &New().gate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestRunsFallBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	io, err := newMmsg(c)
+	io, err := newMmsg(c, &New().gate)
 	if err != nil {
 		t.Fatal(err)
 	}

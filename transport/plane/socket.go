@@ -48,7 +48,7 @@ func (p *Plane) newSocket(conns []net.PacketConn, filter func(netip.AddrPort) bo
 		free: sync.Pool{New: func() any { return new([maxDatagram]byte) }}, local: conns[0].LocalAddr(),
 	}
 	for _, c := range conns {
-		io, err := ioOf(c)
+		io, err := ioOf(c, &p.gate)
 		if err != nil {
 			for _, l := range s.legs {
 				_ = l.io.close()
@@ -60,11 +60,11 @@ func (p *Plane) newSocket(conns []net.PacketConn, filter func(netip.AddrPort) bo
 	return s, nil
 }
 
-func ioOf(c net.PacketConn) (socketIO, error) {
+func ioOf(c net.PacketConn, g *gate) (socketIO, error) {
 	if u, ok := c.(*net.UDPConn); ok {
-		return newMmsg(u)
+		return newMmsg(u, g)
 	}
-	return newSingles(c), nil
+	return newSingles(c, g), nil
 }
 
 // start begins to read and to send.

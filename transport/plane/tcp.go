@@ -149,17 +149,30 @@ func (t *tcpConn) read([]inDatagram) (int, error) { return 0, errors.ErrUnsuppor
 func (t *tcpConn) write(src []outDatagram) (refused int, err error) {
 	t.writeMu.Lock()
 	defer t.writeMu.Unlock()
+	_ = t.Conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout)) // before the look at the gate, see interrupt
+	if t.plane.gate.stops(len(src)) {
+		return 0, nil
+	}
 	t.list = t.frames[:0]
 	for i := range src {
 		binary.BigEndian.PutUint16(t.sizes[i][:], uint16(len(src[i].data)))
 		t.list = append(t.list, t.sizes[i][:], src[i].data)
 	}
-	_ = t.Conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
 	if _, err := t.list.WriteTo(t.Conn); err != nil {
 		_ = t.Conn.Close()
 		return len(src), net.ErrClosed
 	}
 	return 0, nil
+}
+
+// interrupt ends a write that waits for the client, and the connection with it:
+// a frame that was written in part can't be taken back.
+func (t *tcpConn) interrupt() {
+	if t.writeMu.TryLock() {
+		t.writeMu.Unlock()
+		return
+	}
+	_ = t.Conn.SetWriteDeadline(time.Now())
 }
 
 // Close ends the connection.
@@ -180,7 +193,7 @@ func (r *route) writeNow(data []byte) {
 	switch l := r.leg.Load(); {
 	case r.tcp != nil:
 		_, _ = r.tcp.write([]outDatagram{{data, r.to}})
-	case l != nil:
+	case l != nil && !r.session.plane.gate.stops(1):
 		_ = l.io.writeOne(data, r.to.addr)
 	}
 }

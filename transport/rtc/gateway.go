@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -104,6 +105,10 @@ func (g *Gateway) Panics() uint64 { return g.panics.Load() }
 
 // Media answers the counts of the media plane.
 func (g *Gateway) Media() plane.Stats { return g.plane.Stats() }
+
+// SendUntil bounds the time in which media are sent: until boot, by
+// CLOCK_BOOTTIME; 0 stops them at once. Before the first call there is no bound.
+func (g *Gateway) SendUntil(boot time.Duration) { g.plane.SendUntil(boot) }
 
 // Addresses answers the UDP addresses that are bound.
 func (g *Gateway) Addresses() []string { return g.socket.addresses() }
