@@ -71,6 +71,9 @@ func parseIndex(data []byte) (Info, error) {
 			return Info{}, fmt.Errorf("%w: bad file", errIndex)
 		}
 	}
+	if !(i.EarlierS >= 0) || i.Node != "" && !mixer.ValidID(i.Node) {
+		return Info{}, fmt.Errorf("%w: bad origin", errIndex)
+	}
 	if i.Files == nil {
 		i.Files = []File{}
 	}
@@ -107,50 +110,43 @@ func (m *Manager) load() error {
 }
 
 func (m *Manager) loadOne(dir string) error {
-	f, err := openRegular(m.root, path.Join(dir, indexName))
-	if err != nil {
+	i, err := m.readIndex(dir)
+	switch {
+	case err != nil:
 		return err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxIndexSize))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	i, err := parseIndex(data)
-	if err != nil {
-		return err
-	}
-	if path.Join(i.Room, i.ID) != dir {
-		return fmt.Errorf("%w: it belongs elsewhere", errIndex)
-	}
-	if !i.State.over() {
+	case i.State.over():
+	case m.cfg.Node != "" && i.Node != "" && i.Node != m.cfg.Node:
+		return nil // another node is writing it
+	default:
 		m.recover(dir, &i)
 	}
 	m.all[key{i.Room, i.ID}] = &recording{m: m, dir: dir, info: i}
 	return nil
 }
 
+// readIndex reads the index in a folder.
+func (m *Manager) readIndex(dir string) (Info, error) {
+	f, err := openRegular(m.root, path.Join(dir, indexName))
+	if err != nil {
+		return Info{}, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxIndexSize))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return Info{}, err
+	}
+	i, err := parseIndex(data)
+	if err == nil && path.Join(i.Room, i.ID) != dir {
+		err = fmt.Errorf("%w: it belongs elsewhere", errIndex)
+	}
+	return i, err
+}
+
 // recover completes a recording that ran when the process died.
 func (m *Manager) recover(dir string, i *Info) {
-	var files []File
-	for _, name := range m.filesIn(dir, i.ID) {
-		f, err := m.repair(dir, name)
-		if err != nil {
-			m.cfg.Logger.Warn("recording file not repaired", "room", i.Room, "recording", i.ID, "file", name, "error", plain(err))
-			continue
-		}
-		files = append(files, f)
-	}
-	if files == nil {
-		files = []File{}
-	}
+	files := m.repairAll(dir, *i)
 	i.setFiles(files)
 	i.State = Complete
-	lasted := i.DurationS
-	for _, g := range i.Gaps {
-		if g.Reason == GapPaused {
-			lasted += g.DurationS
-		}
-	}
+	lasted := i.DurationS + i.cut()
 	i.Gaps = append(i.Gaps, Gap{OffsetS: i.DurationS, Reason: GapInterrupted})
 	ended := i.StartedAt.Add(time.Duration(lasted * float64(time.Second)))
 	i.EndedAt = &ended
@@ -161,6 +157,32 @@ func (m *Manager) recover(dir string, i *Info) {
 	if err := saveIndex(m.root, dir, *i); err != nil {
 		m.cfg.Logger.Error("recording index not written", "room", i.Room, "recording", i.ID, "error", plain(err))
 	}
+}
+
+// cut answers how much of the time was cut out: the files join without it.
+func (i *Info) cut() (seconds float64) {
+	for _, g := range i.Gaps {
+		switch g.Reason {
+		case GapPaused, GapMoved, GapNodeLost:
+			seconds += g.DurationS
+		}
+	}
+	return seconds
+}
+
+// repairAll completes all files of a recording that nobody writes, and answers
+// those that play.
+func (m *Manager) repairAll(dir string, i Info) []File {
+	files := []File{}
+	for _, name := range m.filesIn(dir, i.ID) {
+		f, err := m.repair(dir, name)
+		if err != nil {
+			m.cfg.Logger.Warn("recording file not repaired", "room", i.Room, "recording", i.ID, "file", name, "error", plain(err))
+			continue
+		}
+		files = append(files, f)
+	}
+	return files
 }
 
 // filesIn answers the names of a recording's files, in order; one that was

@@ -92,22 +92,30 @@ func (m *Manager) start(ctx context.Context, rm room, o Options) (Info, error) {
 		return Info{}, err
 	}
 	if err := m.root.MkdirAll(r.dir, 0o755); err != nil {
-		m.abandon(r)
+		m.takeBack(r)
 		return Info{}, failed("make folder", err)
 	}
-	r.sub, err = rm.subscribe(mixer.SubscribeConfig{
-		Sink: r.queue, Audio: true, Video: !o.AudioOnly, Rendition: r.info.Rendition, Continuous: true,
+	if err := m.launch(r); err != nil {
+		m.takeBack(r)
+		return Info{}, err
+	}
+	return r.awaitFirst(ctx)
+}
+
+// launch subscribes to the room and lets the recording run.
+func (m *Manager) launch(r *recording) (err error) {
+	r.sub, err = r.room.subscribe(mixer.SubscribeConfig{
+		Sink: r.queue, Audio: true, Video: !r.info.AudioOnly, Rendition: r.info.Rendition, Continuous: true,
 		Finish: func() { // the room's end is told when the recording's was
 			r.stopNow()
 			<-r.done
 		},
 	})
 	if err != nil {
-		m.abandon(r)
-		return Info{}, fmt.Errorf("record: subscribe: %w", err)
+		return fmt.Errorf("record: subscribe: %w", err)
 	}
 	go r.run()
-	return r.awaitFirst(ctx)
+	return nil
 }
 
 // admit checks what is asked for and takes a place.
@@ -147,8 +155,8 @@ func (m *Manager) admit(rm room, o Options) (*recording, error) {
 	return r, nil
 }
 
-// abandon takes back a recording before its goroutine runs.
-func (m *Manager) abandon(r *recording) {
+// takeBack forgets a recording before its goroutine runs.
+func (m *Manager) takeBack(r *recording) {
 	m.forget(r)
 	close(r.done)
 }

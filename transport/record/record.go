@@ -26,6 +26,15 @@
 // Each change of the picture's size begins a new file, as does SegmentS, at a
 // key frame; files begin at 0 each and join without a hole.
 //
+// # From node to node
+//
+// A room that goes on elsewhere takes its recordings along: the same identifier,
+// in a file of the next number, with a gap "moved" or "node_lost" where the
+// rooms' times do not meet. Continue begins there, HandOver ends here, and
+// Abandon lets everything lie where it is, since another may have the folder by
+// now. Where both nodes have one folder there is one index with all files; else
+// each lists its own.
+//
 // # On disk
 //
 // Below Config.Dir: {room}/{recording}/recording.json, the index, replaced
@@ -69,6 +78,8 @@ const (
 	GapVideo       = "video_dropped"
 	GapAudio       = "audio_dropped"
 	GapInterrupted = "interrupted"
+	GapMoved       = "moved"     // the room went to another node
+	GapNodeLost    = "node_lost" // the node that it was on was lost
 )
 
 // Options is what a recording is asked to be.
@@ -106,16 +117,24 @@ type Info struct {
 	StartedAt time.Time  `json:"started_at"` // wall clock of the first mixed frame
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	Bytes     int64      `json:"bytes"`
-	DurationS float64    `json:"duration_s"`
-	Files     []File     `json:"files"`
+	DurationS float64    `json:"duration_s"` // of the whole, also of files that are on other nodes
+	Files     []File     `json:"files"`      // those that are here
 	Gaps      []Gap      `json:"gaps"`
 	Error     string     `json:"error,omitempty"`
+	// Node is who wrote the index; it alone repairs the files when it starts
+	// again. EarlierS is how much of the recording was made elsewhere and is not
+	// here.
+	Node     string  `json:"node,omitempty"`
+	EarlierS float64 `json:"earlier_s,omitempty"`
 }
 
 // Config is what a Manager works with.
 type Config struct {
 	// Dir is the folder of all recordings; made where it is missing.
 	Dir string
+	// Node names this node among those that may have the folder in common; empty
+	// for a folder of its own.
+	Node string
 	// OnEvent is told recording_started, recording_updated and recording_ended,
 	// in order for each recording. It must not block. May be nil.
 	OnEvent func(mixer.Event)

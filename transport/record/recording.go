@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tutti/codec"
@@ -39,8 +40,21 @@ type recording struct {
 	line  *webm.Timeline
 	seg   *segment
 	files []File        // those that are closed
+	next  int           // number of the next file, from 1
 	asked time.Duration // PTS at which a key frame was asked for
 	left  bool          // unsubscribed
+
+	// Of one that goes on from another node: what was before, and why it moved.
+	before    time.Duration // the 0 of line on the recording's timeline
+	continued string        // reason of the gap; empty for one that began here
+	since     time.Time     // when it came
+	earlier   []File        // those that were here before
+	// cutElsewhere is how much was cut out before, in seconds, that the index does
+	// not list.
+	cutElsewhere float64
+
+	abandoned atomic.Bool // nothing is written any more
+	handed    atomic.Bool // it goes on elsewhere
 
 	mu   sync.Mutex
 	info Info
@@ -52,13 +66,13 @@ func newRecording(m *Manager, rm room, o Options, stereo bool) *recording {
 	r := &recording{
 		m: m, dir: path.Join(rm.ID(), id), room: rm,
 		queue:    webm.NewQueue(m.cfg.QueueBytes, !o.AudioOnly, webm.DropVideo),
-		channels: 1,
-		segment:  time.Duration(o.SegmentS) * time.Second,
-		first:    make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+		channels: 1, next: 1,
+		segment: time.Duration(o.SegmentS) * time.Second,
+		first:   make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		line: webm.NewTimeline(!o.AudioOnly, 0),
 		info: Info{
 			ID: id, Room: rm.ID(), Tenant: settings.Tenant, State: Starting, Format: o.Format, Rendition: o.Rendition,
-			AudioOnly: o.AudioOnly, Files: []File{}, Gaps: []Gap{},
+			AudioOnly: o.AudioOnly, Files: []File{}, Gaps: []Gap{}, Node: m.cfg.Node,
 		},
 	}
 	if stereo {
@@ -146,6 +160,10 @@ func (r *recording) run() {
 	defer close(r.done)
 	err := r.loop()
 	r.unsubscribe()
+	if r.abandoned.Load() {
+		r.desert()
+		return
+	}
 	r.finish(err)
 }
 
@@ -173,6 +191,8 @@ func (r *recording) loop() error {
 		}
 		e, ok := r.queue.Pop()
 		switch {
+		case r.abandoned.Load():
+			return nil
 		case ok:
 			if err := r.take(e); err != nil {
 				return err
@@ -250,7 +270,7 @@ func (r *recording) gap(offset, d time.Duration, reason string) {
 			last.DurationS += d.Seconds()
 			return
 		}
-		i.Gaps = append(i.Gaps, Gap{offset.Seconds(), d.Seconds(), reason})
+		i.Gaps = append(i.Gaps, Gap{(r.before + offset).Seconds(), d.Seconds(), reason})
 	})
 	if reason == GapPaused {
 		return // as it was asked for
@@ -344,6 +364,10 @@ func (r *recording) openSegment(p *codec.Packet, at time.Duration) error {
 
 // begin is called with the first packet that was taken.
 func (r *recording) begin(p *codec.Packet) {
+	if r.continued != "" {
+		r.resumed(r.room.CreatedAt().Add(p.PTS))
+		return
+	}
 	r.update(func(i *Info) {
 		i.StartedAt = r.room.CreatedAt().Add(p.PTS)
 		if i.State == Starting {
@@ -357,7 +381,7 @@ func (r *recording) begin(p *codec.Packet) {
 
 // publish brings the sizes in info up to date.
 func (r *recording) publish() {
-	files := slices.Clone(r.files)
+	files := slices.Concat(r.earlier, r.files)
 	if r.seg != nil && !r.seg.closed {
 		files = append(files, r.seg.info())
 	}
@@ -365,7 +389,7 @@ func (r *recording) publish() {
 }
 
 func (i *Info) setFiles(files []File) {
-	i.Files, i.Bytes, i.DurationS = files, 0, 0
+	i.Files, i.Bytes, i.DurationS = files, 0, i.EarlierS
 	for _, f := range files {
 		i.Bytes += f.Bytes
 		i.DurationS += f.DurationS
@@ -382,9 +406,14 @@ func (r *recording) finish(err error) {
 		err = cerr
 	}
 	r.publish()
-	if !r.begun() {
+	r.settle()
+	if !r.begun() && len(r.earlier) == 0 {
 		r.update(func(i *Info) { i.State, i.Error = Failed, text(err) })
 		r.m.forget(r)
+		return
+	}
+	if r.handed.Load() && err == nil {
+		r.handOver()
 		return
 	}
 	now := time.Now()
@@ -402,6 +431,9 @@ func (r *recording) finish(err error) {
 }
 
 func (r *recording) saveIndex() {
+	if r.abandoned.Load() {
+		return
+	}
 	if err := saveIndex(r.m.root, r.dir, r.Info()); err != nil {
 		r.m.cfg.Logger.Error("recording index not written", "room", r.info.Room, "recording", r.info.ID, "error", plain(err))
 	}

@@ -54,14 +54,11 @@ type segment struct {
 
 // newSegment begins the next file with p, which lies at that time.
 func (r *recording) newSegment(p *codec.Packet, at time.Duration) (*segment, error) {
-	s := &segment{
-		name: fmt.Sprintf("%s-%03d.%s", r.info.ID, len(r.files)+1, r.info.Format),
-		from: at, synced: at, width: p.Width, height: p.Height,
-	}
-	var err error
-	if s.file, err = r.m.cfg.create(r.m.root, path.Join(r.dir, s.name)); err != nil {
+	s := &segment{from: at, synced: at, width: p.Width, height: p.Height}
+	if err := r.createFile(s); err != nil {
 		return nil, err
 	}
+	var err error
 	s.w, err = webm.NewFile(s.file, webm.Config{
 		Width: p.Width, Height: p.Height, Channels: r.channels,
 		DocType: docType(r.info.Format), Date: r.room.CreatedAt().Add(p.PTS),
@@ -70,6 +67,22 @@ func (r *recording) newSegment(p *codec.Packet, at time.Duration) (*segment, err
 		return nil, errors.Join(err, s.file.Close())
 	}
 	return s, nil
+}
+
+// createFile makes the file of the next number that is not taken: another node
+// may have made one meanwhile, where it has the folder too.
+func (r *recording) createFile(s *segment) (err error) {
+	for range 100 {
+		s.name = fmt.Sprintf("%s-%03d.%s", r.info.ID, r.next, r.info.Format)
+		s.file, err = r.m.cfg.create(r.m.root, path.Join(r.dir, s.name))
+		r.mu.Lock()
+		r.next++
+		r.mu.Unlock()
+		if r.continued == "" || !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // write adds a packet and reports whether the file has grown.
