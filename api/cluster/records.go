@@ -196,8 +196,11 @@ type Recording struct {
 	StartedAt time.Time `json:"started_at"`
 	// NextFile is a number that no file of it has had yet, from 1.
 	NextFile int `json:"next_file"`
-	// DurationS is how much there was of it when this was written.
+	// DurationS is how much there was of it when this was written, CutS how much of
+	// the time since StartedAt had been cut out by pauses and moves: what is lost
+	// is counted from where both end.
 	DurationS float64 `json:"duration_s"`
+	CutS      float64 `json:"cut_s,omitempty"`
 }
 
 // ErrForeign: an entry of the store is none that this program writes.

@@ -256,3 +256,56 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A room that comes from another node goes on with the number that it is told,
+// and is read as if it had begun there.
+func TestContinue(t *testing.T) {
+	h := New(Config{PerRoom: 4})
+	publish := func(n int) {
+		for range n {
+			h.Publish(mixer.Event{Type: mixer.LayoutChanged, Room: "r1"})
+		}
+	}
+	read := func(r *Reader) (seqs []uint64) {
+		t.Helper()
+		list, err := r.Poll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			seqs = append(seqs, e.Seq)
+		}
+		return seqs
+	}
+	h.Continue("r1", 1003)
+	if got := h.LastOf("r1"); got != 1002 || h.LastOf("none") != 0 {
+		t.Errorf("last %d", got)
+	}
+	r := h.Room("r1", 37) // as read on the other node
+	defer r.Close()
+	publish(3)
+	if got := read(r); !slices.Equal(got, []uint64{1003, 1004, 1005}) {
+		t.Errorf("read %v", got)
+	}
+	publish(6)
+	later := h.Room("r1", 1005)
+	defer later.Close()
+	if got := read(later); !slices.Equal(got, []uint64{1008, 1009, 1010, 1011}) {
+		t.Errorf("read %v of a full ring", got)
+	}
+	h.Continue("r1", 900) // it is beyond that already
+	publish(1)
+	if got := read(later); !slices.Equal(got, []uint64{1012}) {
+		t.Errorf("read %v", got)
+	}
+	h.Continue("r1", 5000)
+	publish(1)
+	if _, err := later.Poll(); !errors.Is(err, ErrFinished) {
+		t.Errorf("a reader of its earlier life here: %v", err)
+	}
+	fresh := h.Room("r1", 1012)
+	defer fresh.Close()
+	if got := read(fresh); !slices.Equal(got, []uint64{5000}) {
+		t.Errorf("read %v", got)
+	}
+}

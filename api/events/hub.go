@@ -69,7 +69,7 @@ func New(cfg Config) *Hub {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Hub{cfg: cfg, rooms: map[string]*log{}, all: newLog(cfg.All)}
+	return &Hub{cfg: cfg, rooms: map[string]*log{}, all: newLog(cfg.All, 0)}
 }
 
 // Publish numbers an event and keeps it. It is meant to be mixer.Config's
@@ -87,7 +87,7 @@ func (h *Hub) Publish(e mixer.Event) {
 	if e.Room != "" {
 		l := h.rooms[e.Room]
 		if l == nil {
-			l = newLog(h.cfg.PerRoom)
+			l = newLog(h.cfg.PerRoom, 0)
 			h.rooms[e.Room] = l
 		}
 		entry.Seq = l.last + 1
@@ -102,6 +102,33 @@ func (h *Hub) Publish(e mixer.Event) {
 		entry.JSON = numbered(body, entry.Total)
 	}
 	h.all.append(entry)
+}
+
+// Continue lets a room that comes from another node go on with number seq, or
+// later where it has come so far already. Who reads of its earlier life here gets
+// to the end of that.
+func (h *Hub) Continue(room string, seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.rooms[room]
+	if seq == 0 || l != nil && l.last+1 >= seq {
+		return
+	}
+	if l != nil {
+		l.finished = true
+		l.wake()
+	}
+	h.rooms[room] = newLog(h.cfg.PerRoom, seq-1)
+}
+
+// LastOf answers the number of a room's newest event, 0 for none.
+func (h *Hub) LastOf(room string) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l := h.rooms[room]; l != nil {
+		return l.last
+	}
+	return 0
 }
 
 // numbered puts "seq" before the fields of a JSON object.

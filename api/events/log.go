@@ -6,14 +6,16 @@ import "time"
 // Hub, under the Hub's lock.
 type log struct {
 	last     uint64   // number of the newest entry; 0: none yet
-	ring     []*Entry // grows up to limit, then number n lies at (n-1) % limit
+	base     uint64   // number before the first
+	ring     []*Entry // grows up to limit, then number n lies at (n-1-base) % limit
 	limit    int
 	waiting  map[chan struct{}]struct{} // readers to be woken, each channel holds one token
 	finished bool
 	endedAt  time.Time
 }
 
-func newLog(limit int) *log { return &log{limit: limit} }
+// newLog answers a log whose first entry has the number after base.
+func newLog(limit int, base uint64) *log { return &log{limit: limit, base: base, last: base} }
 
 // append keeps an entry, in place of the oldest where the ring is full, and
 // wakes who waits.
@@ -22,10 +24,13 @@ func (l *log) append(e *Entry) {
 	if len(l.ring) < l.limit {
 		l.ring = append(l.ring, e)
 	} else {
-		l.ring[(l.last-1)%uint64(l.limit)] = e
+		l.ring[l.place(l.last)] = e
 	}
 	l.wake()
 }
+
+// place answers where in the ring a number lies.
+func (l *log) place(n uint64) uint64 { return (n - 1 - l.base) % uint64(l.limit) }
 
 func (l *log) wake() {
 	for c := range l.waiting {
@@ -47,7 +52,7 @@ func (l *log) after(n uint64, max int) []*Entry {
 	}
 	out := make([]*Entry, 0, count)
 	for i := n + 1; i <= n+count; i++ {
-		out = append(out, l.ring[(i-1)%uint64(l.limit)])
+		out = append(out, l.ring[l.place(i)])
 	}
 	return out
 }
