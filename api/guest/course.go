@@ -101,7 +101,7 @@ func (c *Course) swap(now time.Time) []Order {
 // Opened tells that a session is connected.
 func (c *Course) Opened(now time.Time, session string) []Order {
 	c.opening, c.failed, c.next = false, 0, session
-	if c.present == "" || !now.Before(c.leaveAt) {
+	if !now.Before(c.leaveAt) { // always where the room does not move
 		return c.swap(now)
 	}
 	return nil

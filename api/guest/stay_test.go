@@ -32,14 +32,28 @@ type visit struct {
 	h     *house
 	id    string
 	ended chan struct{}
-	once  sync.Once
-	heard func() time.Time
+	quiet time.Time // when media came last; zero: just now
 }
 
 func (v *visit) Place() Place           { return Place{Participant: v.id, Location: "http://house/s/" + v.id} }
 func (v *visit) Ended() <-chan struct{} { return v.ended }
-func (v *visit) Heard() time.Time       { return v.heard() }
 func (v *visit) Leave()                 { v.h.note("leave " + v.id); v.h.end(v.id) }
+
+func (v *visit) Heard() time.Time {
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	if v.quiet.IsZero() {
+		return time.Now()
+	}
+	return v.quiet
+}
+
+// set changes something.
+func (h *house) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
 
 func (h *house) note(text string) {
 	h.mu.Lock()
@@ -63,7 +77,7 @@ func (h *house) open(_ context.Context, resumes string) (Session, error) {
 		return nil, fmt.Errorf("join: %w", h.refusal)
 	}
 	h.n++
-	v := &visit{h: h, id: fmt.Sprint("s", h.n), ended: make(chan struct{}), heard: time.Now}
+	v := &visit{h: h, id: fmt.Sprint("s", h.n), ended: make(chan struct{})}
 	h.sessions[v.id] = v
 	return v, nil
 }
@@ -191,16 +205,14 @@ func TestStayComesBack(t *testing.T) {
 		"event":         func(h *house) { h.tell(`{"type":"participant_left","participant":{"id":"s1"},"reason":"shutdown"}`) },
 		"stream broken": func(h *house) { h.end("s1"); h.cut() },
 		"silent": func(h *house) {
-			last := time.Now()
-			h.sessions["s1"].heard = func() time.Time { return last }
+			h.set(func() { h.sessions["s1"].quiet = time.Now() })
 			h.end("s1")
 			time.Sleep(5 * time.Second)
 		},
 		"no node and nothing comes": func(h *house) {
-			last := time.Now()
-			h.sessions["s1"].heard = func() time.Time { return last }
+			h.set(func() { h.sessions["s1"].quiet = time.Now() })
 			time.Sleep(1500 * time.Millisecond)
-			h.homeless = 503
+			h.set(func() { h.homeless = 503 })
 			h.cut()
 		},
 	} {
@@ -220,7 +232,7 @@ func TestStayComesBack(t *testing.T) {
 
 func TestStayTrustsWhatFlows(t *testing.T) {
 	staying(t, func(h *house, _ <-chan error, _ func()) {
-		h.homeless = 503
+		h.set(func() { h.homeless = 503 })
 		h.cut()
 		time.Sleep(10 * time.Second)
 		got := h.since(true)
@@ -236,7 +248,7 @@ func TestStayEnds(t *testing.T) {
 		want error
 	}{
 		"removed": {func(h *house) { h.tell(`{"type":"participant_left","participant":{"id":"s1"},"reason":"removed"}`) }, ErrRemoved},
-		"refused": {func(h *house) { h.refusal = &Refusal{Status: 401}; close(h.sessions["s1"].ended) }, ErrRefused},
+		"refused": {func(h *house) { h.set(func() { h.refusal = &Refusal{Status: 401} }); close(h.sessions["s1"].ended) }, ErrRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			staying(t, func(h *house, result <-chan error, _ func()) {
@@ -257,14 +269,28 @@ func TestStayEnds(t *testing.T) {
 
 func TestStayWaitsAsAsked(t *testing.T) {
 	staying(t, func(h *house, _ <-chan error, _ func()) {
-		h.refusal = &Refusal{Status: 503, RetryAfter: 5 * time.Second}
+		h.set(func() { h.refusal = &Refusal{Status: 503, RetryAfter: 5 * time.Second} })
 		close(h.sessions["s1"].ended)
 		time.Sleep(400 * time.Millisecond)
 		h.since(false)
 		time.Sleep(4700 * time.Millisecond)
 		said(t, h)
-		h.refusal = nil
-		time.Sleep(700 * time.Millisecond)
+		h.set(func() { h.refusal = nil })
+		time.Sleep(time.Second)
 		said(t, h, "open s1", "play s2")
+	})
+}
+
+func TestStayLeavesWhatComesTooLate(t *testing.T) {
+	staying(t, func(h *house, result <-chan error, stop func()) {
+		close(h.sessions["s1"].ended)
+		for !slices.Contains(h.since(false), "open s1") {
+			time.Sleep(time.Millisecond)
+		}
+		stop() // the session is there in 50 ms
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+		said(t, h, "leave s2")
 	})
 }
