@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,34 +10,42 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"tutti/api/guest"
 )
 
-// connection is one session: a peer connection and its place in the API.
+// connection is one session: a peer connection and its place on the server. It
+// is a guest.Session.
 type connection struct {
 	person           *person
 	pc               *webrtc.PeerConnection
 	audio, video     *webrtc.TrackLocalStaticRTP
 	levelID          uint8 // of the level extension as negotiated; 0: not
-	location         string
+	place            guest.Place
 	connected, ended chan struct{}
-	keyFrame         atomic.Bool // a key frame has been asked for
+	over             sync.Once    // guards ended
+	keyFrame         atomic.Bool  // a key frame has been asked for
+	heard            atomic.Int64 // when a packet came last, in nanoseconds since the script's start
+
+	stop    context.CancelFunc // ends sending
+	sending sync.WaitGroup
 }
 
-// connect offers, joins and takes the answer. What it answers must be closed.
-func (p *person) connect(ctx context.Context) (*connection, error) {
+// connect offers, joins and takes the answer. What it answers must be left.
+func (p *person) connect(ctx context.Context, resumes string) (*connection, error) {
 	pc, err := p.api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{person: p, pc: pc, connected: make(chan struct{}), ended: make(chan struct{})}
-	if err := c.negotiate(ctx); err != nil {
-		c.close()
+	c := &connection{person: p, pc: pc, connected: make(chan struct{}), ended: make(chan struct{}), stop: func() {}}
+	if err := c.negotiate(ctx, resumes); err != nil {
+		c.Leave()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *connection) negotiate(ctx context.Context) error {
+func (c *connection) negotiate(ctx context.Context, resumes string) error {
 	c.watch()
 	microphone, err := c.addTracks()
 	if err != nil {
@@ -57,12 +64,13 @@ func (c *connection) negotiate(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	answer, location, err := c.person.join(ctx, c.person.name, c.pc.LocalDescription().SDP)
+	c.place, err = c.person.door.Join(ctx, guest.Offer{
+		SDP: c.pc.LocalDescription().SDP, Name: c.person.name, Resumes: resumes,
+	})
 	if err != nil {
 		return err
 	}
-	c.location = location
-	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: c.place.Answer}); err != nil {
 		return fmt.Errorf("take the answer: %w", err)
 	}
 	for _, e := range microphone.GetParameters().HeaderExtensions {
@@ -76,13 +84,13 @@ func (c *connection) negotiate(ctx context.Context) error {
 // watch closes connected and ended when the connection gets there, and reads
 // whatever comes in, as pion answers nothing for a track that nobody reads.
 func (c *connection) watch() {
-	var once, over sync.Once
+	var once sync.Once
 	c.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		switch s {
 		case webrtc.PeerConnectionStateConnected:
 			once.Do(func() { close(c.connected) })
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			over.Do(func() { close(c.ended) })
+			c.end()
 		}
 	})
 	c.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
@@ -91,6 +99,7 @@ func (c *connection) watch() {
 			if _, _, err := t.Read(buf); err != nil {
 				return
 			}
+			c.heard.Store(int64(time.Since(c.person.start)))
 		}
 	})
 }
@@ -137,13 +146,40 @@ func (c *connection) readFeedback(s *webrtc.RTPSender) {
 	}
 }
 
-// close leaves the room, if it was joined, and frees everything.
-func (c *connection) close() {
-	if c.location != "" {
+// begin sends from now on, until the connection is left.
+func (c *connection) begin() {
+	c.heard.Store(int64(time.Since(c.person.start)))
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.sending.Go(func() {
+		if err := c.person.send(ctx, c); err != nil {
+			c.person.log.Debug("sending has ended", "error", err)
+			c.end()
+		}
+	})
+}
+
+// end says that the connection has failed.
+func (c *connection) end() { c.over.Do(func() { close(c.ended) }) }
+
+// Place implements guest.Session.
+func (c *connection) Place() guest.Place { return c.place }
+
+// Ended implements guest.Session.
+func (c *connection) Ended() <-chan struct{} { return c.ended }
+
+// Heard implements guest.Session.
+func (c *connection) Heard() time.Time { return c.person.start.Add(time.Duration(c.heard.Load())) }
+
+// Leave leaves the room, if it was joined, and frees everything.
+func (c *connection) Leave() {
+	c.stop()
+	c.sending.Wait()
+	if c.place.Location != "" {
 		// The context of the demo has ended by now, most likely.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if err := c.person.leave(ctx, c.location); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err := c.person.door.Leave(ctx, c.place.Location); err != nil && ctx.Err() == nil {
 			c.person.log.Debug("could not take leave", "error", err)
 		}
 	}

@@ -6,7 +6,7 @@
 // They take turns to speak by a script that is the same in every run. Speech
 // and pictures are encoded before they are sent and shared where they can be,
 // so that people cost mostly their packets. Who loses the server comes back by
-// itself. Run ends when its context does, and everybody leaves properly.
+// itself, and everybody goes along when the room moves to another node. Run ends when its context does, and everybody leaves properly.
 package demo
 
 import (
@@ -16,12 +16,12 @@ import (
 	"image"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"tutti/api/guest"
 	"tutti/assets/speech"
 	"tutti/codec/i420"
 	"tutti/mixer"
@@ -105,7 +105,7 @@ func Run(ctx context.Context, cfg Config) error {
 type cast struct {
 	cfg     Config
 	api     *webrtc.API
-	client  *http.Client
+	door    *guest.Door
 	voices  []*speech.Voice // by person; equal ones are shared
 	script  *script
 	painter *overlay.Painter
@@ -126,11 +126,11 @@ func newCast(cfg Config) (*cast, error) {
 		return nil, errors.Join(fmt.Errorf("demo: set up WebRTC: %w", err), painter.Close())
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 4
+	transport.MaxIdleConnsPerHost = 4 // a stream of events takes one of its own
 	return &cast{
 		cfg:     cfg,
 		api:     api,
-		client:  &http.Client{Transport: transport, Timeout: 15 * time.Second},
+		door:    &guest.Door{Client: &http.Client{Transport: transport}, Base: cfg.URL, Room: cfg.Room, Token: cfg.Token},
 		voices:  voices,
 		script:  newScript(voices),
 		painter: painter,
@@ -139,7 +139,7 @@ func newCast(cfg Config) (*cast, error) {
 }
 
 func (c *cast) close() {
-	c.client.CloseIdleConnections()
+	c.door.Client.CloseIdleConnections()
 	if err := c.painter.Close(); err != nil {
 		c.cfg.Log.Warn("the fonts did not close", "error", err)
 	}
@@ -173,10 +173,6 @@ func (c *cast) person(i int) (*person, error) {
 	return &person{
 		cast: c, index: i, name: name(i), film: f,
 		log: c.cfg.Log.With("person", name(i)),
-		signalling: &signalling{
-			client: c.client, token: c.cfg.Token,
-			base: strings.TrimRight(c.cfg.URL, "/"), room: c.cfg.Room,
-		},
 	}, nil
 }
 

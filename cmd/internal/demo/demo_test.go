@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +21,12 @@ import (
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"tutti/api/guest"
 	"tutti/codec/vpx"
 )
 
-// door is a server with the participants' door alone: it answers offers with
-// peer connections of its own and keeps what comes in.
+// door is a server with the participants' door and their events alone: it
+// answers offers with peer connections of its own and keeps what comes in.
 type door struct {
 	t   *testing.T
 	api *webrtc.API
@@ -32,7 +35,9 @@ type door struct {
 	refuse   int // status to refuse with, 0: none
 	joined   []string
 	left     []string
+	resumed  []string
 	sessions map[string]*webrtc.PeerConnection
+	feeds    []chan string // of events; nil ends a stream
 	audio    chan heard
 	video    chan *rtp.Packet
 	ssrc     chan seen
@@ -41,6 +46,7 @@ type door struct {
 // heard is a packet of sound with its announced level.
 type heard struct {
 	*rtp.Packet
+	pc    *webrtc.PeerConnection
 	level rtp.AudioLevelExtension
 	ok    bool
 }
@@ -73,10 +79,46 @@ func (d *door) end() {
 	d.mu.Lock()
 	sessions := d.sessions
 	d.sessions = map[string]*webrtc.PeerConnection{}
+	d.cut()
 	d.mu.Unlock()
 	for _, pc := range sessions {
 		if err := pc.GracefulClose(); err != nil {
 			d.t.Error(err)
+		}
+	}
+}
+
+// tell sends everybody an event; without a text the streams end.
+func (d *door) tell(text string) {
+	for _, f := range d.feeds {
+		f <- text
+	}
+}
+
+func (d *door) cut() {
+	d.tell("")
+	d.feeds = nil
+}
+
+// events is a stream of events, beginning with the arrival of everybody.
+func (d *door) events(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	feed := make(chan string, 100)
+	d.feeds = append(d.feeds, feed)
+	for location := range d.sessions {
+		feed <- `{"type":"participant_joined","participant":{"id":"` + path.Base(location) + `"}}`
+	}
+	d.mu.Unlock()
+	for {
+		select {
+		case text := <-feed:
+			if text == "" {
+				return
+			}
+			fmt.Fprintf(w, "id: 1\ndata: %s\n\n", text)
+			w.(http.Flusher).Flush()
+		case <-r.Context().Done():
+			return
 		}
 	}
 }
@@ -86,6 +128,10 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		d.t.Error(err)
 	}
+	if r.Method == http.MethodGet && r.URL.Path == "/v1/rooms/r1/events" && r.Header.Get("Authorization") == "Bearer word" {
+		d.events(w, r)
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -93,12 +139,17 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.left = append(d.left, r.URL.Path)
 	case r.Header.Get("Authorization") != "Bearer word":
 		w.WriteHeader(http.StatusUnauthorized)
+	case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/rooms/r1/participants/"):
+		if d.sessions[r.URL.Path] == nil {
+			w.WriteHeader(http.StatusNotFound)
+		}
 	case d.refuse != 0:
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(d.refuse)
 		fmt.Fprint(w, `{"code":"no_such_thing","detail":"go away"}`)
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/rooms/r1/participants" && r.Header.Get("Content-Type") == "application/sdp":
 		d.joined = append(d.joined, r.URL.Query().Get("name"))
+		d.resumed = append(d.resumed, r.URL.Query().Get("resumes"))
 		location := fmt.Sprintf("/v1/rooms/r1/participants/p%d", len(d.joined))
 		answer := d.answer(location, string(body))
 		w.Header().Set("Location", location)
@@ -151,7 +202,7 @@ func (d *door) read(pc *webrtc.PeerConnection, t *webrtc.TrackRemote, r *webrtc.
 			offer(d.video, p)
 			continue
 		}
-		h := heard{Packet: p}
+		h := heard{Packet: p, pc: pc}
 		if ext := p.GetExtension(level); ext != nil {
 			h.ok = h.level.Unmarshal(ext) == nil
 		}
@@ -309,12 +360,133 @@ func TestComesBackWhenTheServerDoes(t *testing.T) {
 	}
 }
 
+// TestMovesWithTheRoom holds that who moves is heard by both halves at a time,
+// and says the same to both.
+func TestMovesWithTheRoom(t *testing.T) {
+	d, server := newDoor(t)
+	stop, result := run(t, server.URL, 1)
+	old := take(t, d.audio).pc
+	var fresh *webrtc.PeerConnection
+	told, said := false, map[uint32][2]string{}
+	for both := 0; both < 20; {
+		h := take(t, d.audio)
+		d.mu.Lock()
+		if !told && len(d.feeds) > 0 {
+			told = true
+			d.tell(`{"type":"room_moved","move":{"join_within_ms":10,"leave_after_ms":2000}}`)
+		}
+		d.mu.Unlock()
+		if h.pc != old && fresh == nil {
+			fresh = h.pc
+		}
+		both += heardTwice(t, said, h, h.pc == fresh)
+	}
+	for left := 0; left == 0; {
+		if h := take(t, d.audio); h.pc != old && h.pc != fresh {
+			t.Fatal("there is a third session")
+		}
+		d.mu.Lock()
+		left = len(d.left)
+		d.mu.Unlock()
+	}
+	stop()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if want := []string{"/v1/rooms/r1/participants/p1", "/v1/rooms/r1/participants/p2"}; !slices.Equal(d.left, want) || !slices.Equal(d.resumed, []string{"", "p1"}) {
+		t.Errorf("left %v, resumed %v", d.left, d.resumed)
+	}
+}
+
+// heardTwice answers 1 where a packet has come by both halves, and holds that it
+// is the same.
+func heardTwice(t *testing.T, said map[uint32][2]string, h heard, fresh bool) int {
+	halves := said[h.Timestamp]
+	i := 0
+	if fresh {
+		i = 1
+	}
+	halves[i] = string(h.Payload)
+	said[h.Timestamp] = halves
+	if halves[0] == "" || halves[1] == "" {
+		return 0
+	}
+	if halves[0] != halves[1] {
+		t.Fatal("the two halves hear something else")
+	}
+	return 1
+}
+
+// TestComesBackToALostRoom holds that a broken stream of events is enough to
+// know: the old connection never fails.
+func TestComesBackToALostRoom(t *testing.T) {
+	d, server := newDoor(t)
+	stop, result := run(t, server.URL, 1)
+	first := take(t, d.audio).pc
+	for lost := false; ; {
+		h := take(t, d.audio)
+		if h.pc != first {
+			break
+		}
+		d.mu.Lock()
+		if !lost && len(d.feeds) > 0 {
+			lost = true
+			delete(d.sessions, "/v1/rooms/r1/participants/p1")
+			d.cut()
+		}
+		d.mu.Unlock()
+	}
+	stop()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	if err := first.GracefulClose(); err != nil {
+		t.Error(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Equal(d.resumed, []string{"", "p1"}) {
+		t.Errorf("resumed %v", d.resumed)
+	}
+}
+
+// TestPutOutStaysOut holds that who is removed does not end it for the others.
+func TestPutOutStaysOut(t *testing.T) {
+	d, server := newDoor(t)
+	stop, result := run(t, server.URL, 2)
+	first := take(t, d.audio).pc
+	for told := false; ; {
+		h := take(t, d.audio)
+		d.mu.Lock()
+		if !told && len(d.feeds) == 2 {
+			told = true
+			d.tell(`{"type":"participant_left","participant":{"id":"p1"},"reason":"removed"}`)
+		}
+		left := len(d.left)
+		d.mu.Unlock()
+		if left == 1 && h.pc != first {
+			break
+		}
+	}
+	stop()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.joined) != 2 || d.left[0] != "/v1/rooms/r1/participants/p1" {
+		t.Errorf("joined %v, left %v", d.joined, d.left)
+	}
+}
+
 func TestRefusalEndsIt(t *testing.T) {
 	d, server := newDoor(t)
 	d.refuse = http.StatusForbidden
 	_, result := run(t, server.URL, 2)
 	err := take(t, result)
-	if !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "403 Forbidden: no_such_thing: go away") {
+	if !errors.Is(err, guest.ErrRefused) || !strings.Contains(err.Error(), "403 Forbidden: no_such_thing: go away") {
 		t.Errorf("%v", err)
 	}
 	if len(d.joined) != 0 {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"testing"
-	"time"
 
 	"tutti/codec/i420"
 	"tutti/codec/vpx"
@@ -157,22 +156,5 @@ func TestProjector(t *testing.T) {
 		if p.rewind(); p.next != c.to {
 			t.Errorf("rewind from %d goes to %d, not %d", c.from, p.next, c.to)
 		}
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	last := time.Duration(0)
-	for n := 1; n < 100; n++ {
-		wait := backoff(n, 0)
-		if wait < last || wait < 500*time.Millisecond || wait > 10*time.Second {
-			t.Errorf("attempt %d after %v, the one before after %v", n, wait, last)
-		}
-		last = wait
-	}
-	if last != 10*time.Second || backoff(1, 0) != 500*time.Millisecond {
-		t.Errorf("it begins with %v and ends with %v", backoff(1, 0), last)
-	}
-	if backoff(5, 1) == backoff(5, 2) {
-		t.Error("all come back at once")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/pion/logging"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"tutti/api/guest"
 )
 
 // newAPI answers what makes the people's peer connections: Opus and VP8, and
@@ -53,65 +55,53 @@ func newAPI() (*webrtc.API, error) {
 // person is one synthetic participant.
 type person struct {
 	*cast
-	*signalling
 	index int
 	name  string
 	film  *film
 	log   *slog.Logger
 }
 
-// live keeps the person in the room until ctx ends; it fails only where the
-// server refuses for good.
+// live keeps the person in the room until ctx ends or somebody puts them out;
+// it fails only where the server refuses for good.
 func (p *person) live(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		connected, err := p.session(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errRefused):
-			return err
-		case connected:
-			attempt = 1
-		}
-		wait := backoff(attempt, p.index)
-		p.log.Warn("not in the room; trying again", "in", wait, "error", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
+	err := guest.Stay(ctx, guest.Config{Door: p.door, Open: p.open, Log: p.log})
+	if errors.Is(err, guest.ErrRemoved) {
+		p.log.Info("put out of the room", "room", p.door.Room)
+		return nil
 	}
+	return err
 }
 
-// errGone says that the server ended a session or is no more.
-var errGone = errors.New("the connection has ended")
+// connecting is how long a connection may take.
+const connecting = 15 * time.Second
 
-// session joins, sends until the connection ends or ctx does, and leaves. It
-// answers whether media ever flowed.
-func (p *person) session(ctx context.Context) (connected bool, err error) {
-	c, err := p.connect(ctx)
+// open joins and answers when media flows; from then on the person sends there
+// until they leave. Two sessions at a time send the same, as what is due is
+// read off the same clock.
+func (p *person) open(ctx context.Context, resumes string) (guest.Session, error) {
+	c, err := p.connect(ctx, resumes)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	defer c.close()
+	timeout := time.NewTimer(connecting)
+	defer timeout.Stop()
 	select {
-	case <-ctx.Done():
-		return false, nil
-	case <-c.ended:
-		return false, errGone
 	case <-c.connected:
-	}
-	p.log.Info("in the room", "room", p.room)
-	sending, stop := context.WithCancel(ctx)
-	defer stop()
-	failed := make(chan error, 1)
-	go func() { failed <- p.send(sending, c) }()
-	select {
+	case <-ctx.Done():
+		err = ctx.Err()
 	case <-c.ended:
-		err = errGone
-		stop()
-		<-failed
-	case err = <-failed: // ctx has ended, or writing failed
+		err = errNoMedia
+	case <-timeout.C:
+		err = errNoMedia
 	}
-	return true, err
+	if err != nil {
+		c.Leave()
+		return nil, err
+	}
+	p.log.Info("in the room", "room", p.door.Room)
+	c.begin()
+	return c, nil
 }
+
+// errNoMedia says that a connection could not be made.
+var errNoMedia = errors.New("no media connection to the server could be made")
