@@ -127,7 +127,7 @@ func (m *Memory) Read(ctx context.Context, prefix string) ([]Entry, int64, error
 
 // Commit implements Store.
 func (m *Memory) Commit(ctx context.Context, conditions []Condition, writes []Write) (int64, error) {
-	if err := checkWrites(writes); err != nil {
+	if err := CheckWrites(writes); err != nil {
 		return 0, err
 	}
 	if err := m.enter(ctx); err != nil {
@@ -148,8 +148,9 @@ func (m *Memory) Commit(ctx context.Context, conditions []Condition, writes []Wr
 	return m.revision, nil
 }
 
-// checkWrites answers an error for what no store can do at once.
-func checkWrites(writes []Write) error {
+// CheckWrites answers an error for what no store does in one commit: a key that is
+// empty, or written twice.
+func CheckWrites(writes []Write) error {
 	seen := make(map[string]bool, len(writes))
 	for _, w := range writes {
 		if w.Key == "" || seen[w.Key] {
@@ -177,7 +178,7 @@ func (m *Memory) apply(writes []Write) {
 		if w.Value == nil {
 			delete(m.entries, w.Key)
 		} else {
-			e.Value, e.Lease = slices.Concat([]byte{}, w.Value), w.Lease
+			e.Value, e.Lease = append([]byte{}, w.Value...), w.Lease
 			m.entries[w.Key] = e
 			if t := m.leases[w.Lease]; t != nil {
 				t.keys[w.Key] = struct{}{}
