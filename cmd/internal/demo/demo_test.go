@@ -367,7 +367,7 @@ func TestMovesWithTheRoom(t *testing.T) {
 	stop, result := run(t, server.URL, 1)
 	old := take(t, d.audio).pc
 	var fresh *webrtc.PeerConnection
-	told, said := false, map[uint32][2]string{}
+	told, said, newest := false, map[uint32][2]string{}, uint32(0)
 	for both := 0; both < 20; {
 		h := take(t, d.audio)
 		d.mu.Lock()
@@ -378,6 +378,9 @@ func TestMovesWithTheRoom(t *testing.T) {
 		d.mu.Unlock()
 		if h.pc != old && fresh == nil {
 			fresh = h.pc
+		}
+		if newest = max(newest, h.Timestamp); newest-h.Timestamp > 48000 {
+			t.Fatalf("one half is %d samples behind", newest-h.Timestamp)
 		}
 		both += heardTwice(t, said, h, h.pc == fresh)
 	}
@@ -419,8 +422,8 @@ func heardTwice(t *testing.T, said map[uint32][2]string, h heard, fresh bool) in
 	return 1
 }
 
-// TestComesBackToALostRoom holds that a broken stream of events is enough to
-// know: the old connection never fails.
+// TestComesBackToALostRoom holds that who the server does not know any more comes
+// back, though the old connection never fails.
 func TestComesBackToALostRoom(t *testing.T) {
 	d, server := newDoor(t)
 	stop, result := run(t, server.URL, 1)
