@@ -27,7 +27,7 @@ func (s *Server) roomEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.room(c); err != nil && !s.formerly(c) {
+	if _, err := s.room(c); err != nil && (!errors.Is(err, mixer.ErrRoomNotFound) || !s.formerly(c)) {
 		return err
 	}
 	r := s.cfg.Events.Room(c.Param("room"), after)
@@ -66,6 +66,7 @@ func (s *Server) allEvents(c echo.Context) error {
 	if c.Request().Header.Get(lastEventID) == "" && !c.QueryParams().Has("after") {
 		after = s.cfg.Events.Last()
 	}
+	c.Response().Header().Set("Tutti-Event", strconv.FormatUint(after, 10)) // from where a router goes on when the stream breaks
 	r := s.cfg.Events.All(after)
 	defer r.Close()
 	grant := caller(c).grant
