@@ -44,8 +44,11 @@ func Order(dst []Ranked, key uint64, seats []Seat) []Ranked {
 		dst = append(dst, Ranked{i, score(key, &seats[i])})
 	}
 	slices.SortFunc(dst[from:], func(a, b Ranked) int {
-		if c := cmp.Compare(b.Score, a.Score); c != 0 {
-			return c
+		switch { // no score is NaN
+		case a.Score > b.Score:
+			return -1
+		case a.Score < b.Score:
+			return 1
 		}
 		return cmp.Compare(seats[a.Seat].Name, seats[b.Seat].Name)
 	})

@@ -131,7 +131,7 @@ func (p *Planner) Nodes(now time.Duration, nodes []Node) {
 		}
 		n.Reported = cmp.Or(n.Reported, now)
 		known.Node = n
-		known.settle(now)
+		known.settle(now, p.config.Report)
 		byName[n.Name] = known
 	}
 	p.byName = byName
@@ -150,15 +150,15 @@ func (p *Planner) Stale(on bool) { p.stale = on }
 
 // settle drops the charges that have shown, or that were never going to, and adds
 // up the rest.
-func (n *node) settle(now time.Duration) {
+func (n *node) settle(now, report time.Duration) {
 	n.charges = slices.DeleteFunc(n.charges, func(c charge) bool {
-		return n.Reported-c.at >= c.ramp || now-c.at >= 2*c.ramp
+		return n.Reported-c.at >= max(c.ramp, report) || now-c.at >= 2*max(c.ramp, report)
 	})
 	n.reserved, n.pending = 0, 0
 	for i := range n.charges {
 		c := &n.charges[i]
 		n.reserved += c.left(n.Reported)
-		if c.at > n.Reported {
+		if c.at >= n.Reported {
 			if c.cost >= 0 {
 				n.pending++
 			} else {
@@ -168,14 +168,14 @@ func (n *node) settle(now time.Duration) {
 	}
 }
 
-func (n *node) charge(c charge, now time.Duration) {
+func (p *Planner) add(n *node, c charge, now time.Duration) {
 	n.charges = append(n.charges, c)
-	n.settle(now)
+	n.settle(now, p.config.Report)
 }
 
-func (n *node) discharge(room string, now time.Duration) {
+func (p *Planner) drop(n *node, room string, now time.Duration) {
 	n.charges = slices.DeleteFunc(n.charges, func(c charge) bool { return c.room == room })
-	n.settle(now)
+	n.settle(now, p.config.Report)
 }
 
 // load answers what the node will have to do with the rooms that it has.
@@ -207,7 +207,7 @@ func (n *node) full(p *rules.Pool) bool {
 		}
 	}
 	for i := range n.charges {
-		if c := &n.charges[i]; c.rule == p.Rule && c.cost >= 0 && c.at > n.Reported {
+		if c := &n.charges[i]; c.rule == p.Rule && c.cost >= 0 && c.at >= n.Reported {
 			rooms++
 		}
 	}
@@ -215,7 +215,10 @@ func (n *node) full(p *rules.Pool) bool {
 }
 
 // taken answers whether rooms of others keep a pool's rooms from a node: any at
-// all where it wants the node for itself, and those who want that where not.
+// all where it wants the node for itself, and those who want that where not. A room
+// counts from when it is charged, for as long as its charge does: at least until
+// a report that is one interval younger, so that its tenancy has no gap while
+// the room is being made.
 func (n *node) taken(p *rules.Pool) bool {
 	alone := p.Isolation == rules.Dedicated
 	for _, t := range n.Tenancies {
@@ -224,7 +227,7 @@ func (n *node) taken(p *rules.Pool) bool {
 		}
 	}
 	for i := range n.charges {
-		if c := &n.charges[i]; c.cost >= 0 && c.rule != p.Rule && (alone || c.dedicated) && c.at > n.Reported {
+		if c := &n.charges[i]; c.cost >= 0 && c.rule != p.Rule && (alone || c.dedicated) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -63,10 +64,11 @@ func (p *Planner) average() float64 {
 	return load / max(size, 1)
 }
 
-// relieve answers the move from a node after which the hotter of its two nodes
-// has least to do, if that is less than now by the least gain.
+// relieve answers the move from a node that evens out most: with the least sum of
+// squares of what its two nodes are used to, of those that take the least gain off
+// the hotter one.
 func (p *Planner) relieve(now time.Duration, from *node, rooms []Placed, least float64) (Move, bool) {
-	best := from.load()/from.size() - least
+	limit, best := from.load()/from.size()-least, math.Inf(1)
 	var move Move
 	for i := range rooms {
 		r := &rooms[i]
@@ -76,12 +78,12 @@ func (p *Planner) relieve(now time.Duration, from *node, rooms []Placed, least f
 		request := Request{Room: r.Room, Pool: r.Pool}
 		pool := request.pool()
 		for _, to := range p.nodes {
-			hotter := max((from.load()-r.Cost)/from.size(), (to.load()+r.Cost)/to.size())
-			if to == from || hotter >= best || pool.Preferred(to.Labels) < pool.Preferred(from.Labels) ||
+			a, b := (from.load()-r.Cost)/from.size(), (to.load()+r.Cost)/to.size()
+			if to == from || max(a, b) > limit || a*a+b*b >= best || pool.Preferred(to.Labels) < pool.Preferred(from.Labels) ||
 				p.why(now, to, &request, r.Cost, pool.Release) != "" {
 				continue
 			}
-			best, move = hotter, Move{r.Room, from.Name, to.Name}
+			best, move = a*a+b*b, Move{r.Room, from.Name, to.Name}
 		}
 	}
 	return move, move.Room != ""

@@ -6,7 +6,8 @@ import "time"
 // by this router or by another. What it is expected to cost is reserved and
 // decays over the ramp. For a room that comes from another node that is what it
 // was measured to cost there, and the other is credited with it. It does nothing for a
-// room that is charged to that node already.
+// room that is charged to that node already. Rooms that lived before the planner
+// are not to be charged: nodes measure them already.
 func (p *Planner) Charge(now time.Duration, r Request, to string) {
 	known := p.rooms[r.Room]
 	if known != nil && known.node == to {
@@ -25,7 +26,7 @@ func (p *Planner) Charge(now time.Duration, r Request, to string) {
 	p.leave(now, r.Room, known)
 	known.node, known.since, known.learned, known.seen = to, now, now, now
 	if n := p.byName[to]; n != nil {
-		n.charge(c, now)
+		p.add(n, c, now)
 	}
 }
 
@@ -35,9 +36,9 @@ func (p *Planner) leave(now time.Duration, id string, r *room) {
 	if n == nil {
 		return
 	}
-	n.discharge(id, now)
+	p.drop(n, id, now)
 	if r.cost > 0 {
-		n.charge(charge{room: id, cost: -r.cost, at: now, ramp: p.config.Report}, now)
+		p.add(n, charge{room: id, cost: -r.cost, at: now, ramp: p.config.Report}, now)
 	}
 }
 
@@ -50,7 +51,7 @@ func (p *Planner) Refused(now time.Duration, r Request, by string) {
 	}
 	n.refused = now + p.config.RefusedFor
 	if known := p.rooms[r.Room]; known != nil && known.node == by {
-		n.discharge(r.Room, now)
+		p.drop(n, r.Room, now)
 		known.node = ""
 	}
 }
