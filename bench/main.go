@@ -53,6 +53,7 @@ var parts = []part{
 	{"viewers", "three hundred watch one room", measureViewers},
 	{"hostile", "a hundred thousand hostile datagrams a second", measureHostile},
 	{"idle", "a thousand empty rooms", measureIdle},
+	{"placement", "simulated rooms on ten nodes, and what a decision takes", measurePlacement},
 }
 
 func main() {
