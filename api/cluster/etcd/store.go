@@ -155,7 +155,7 @@ func (s *Store) call(ctx context.Context, what string, repeat bool, ask func(con
 		case isAnswer(err):
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		s.current.CompareAndSwap(uint32(i), uint32((i+1)%len(s.clients)))
+		s.leave(i)
 		if !repeat || errors.Is(err, errUnreachable) || !sleep(within, pause) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -163,7 +163,8 @@ func (s *Store) call(ctx context.Context, what string, repeat bool, ask func(con
 }
 
 // pick answers the endpoint to ask: the current one, or the first after it that
-// is connected. While one is being connected, it waits.
+// is connected, which is the current one then. While one is being connected, it
+// waits.
 func (s *Store) pick(ctx context.Context) (int, error) {
 	for {
 		first, waiting := int(s.current.Load()), false
@@ -171,6 +172,7 @@ func (s *Store) pick(ctx context.Context) (int, error) {
 			i := (first + n) % len(s.clients)
 			switch conn := s.clients[i].ActiveConnection(); conn.GetState() {
 			case connectivity.Ready:
+				s.current.CompareAndSwap(uint32(first), uint32(i))
 				return i, nil
 			case connectivity.Idle:
 				conn.Connect()
@@ -187,6 +189,11 @@ func (s *Store) pick(ctx context.Context) (int, error) {
 			return first, fmt.Errorf("%w: %w", errUnreachable, ctx.Err())
 		}
 	}
+}
+
+// leave lets calls ask the next endpoint first, if it was this one.
+func (s *Store) leave(i int) {
+	s.current.CompareAndSwap(uint32(i), uint32((i+1)%len(s.clients)))
 }
 
 // sleep waits, unless ctx ends before.

@@ -21,6 +21,7 @@ const beat = 200 * time.Millisecond
 var (
 	errSilent  = errors.New("the store is silent")
 	errBroken  = errors.New("the connection to the store broke")
+	errLeft    = errors.New("the endpoint did not answer")
 	errStopped = errors.New("whoever was told wants no more")
 )
 
@@ -44,10 +45,10 @@ func (s *Store) watch(ctx context.Context, prefix string, after int64, tell func
 	// own, as progress is told only when all of a stream are up to date.
 	ctx = metadata.AppendToOutgoingContext(ctx, "tutti-watch", strconv.FormatUint(streams.Add(1), 10))
 	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
-	w := &watch{store: s, client: s.clients[i], end: cancel}
+	w := &watch{store: s, client: s.clients[i], endpoint: uint32(i), end: cancel}
 	from, end := span(prefix)
 	heard := time.AfterFunc(s.limit, func() {
-		s.current.CompareAndSwap(uint32(i), uint32((i+1)%len(s.clients)))
+		s.leave(i)
 		cancel(errSilent)
 	})
 	responses := w.client.Watch(ctx, from, clientv3.WithRange(end), clientv3.WithRev(after+1))
@@ -82,10 +83,11 @@ func (s *Store) watch(ctx context.Context, prefix string, after int64, tell func
 
 // watch is one watch on one endpoint.
 type watch struct {
-	store  *Store
-	client *clientv3.Client
-	end    context.CancelCauseFunc
-	due    atomic.Int64 // what the endpoint must have reached to count as there
+	store    *Store
+	client   *clientv3.Client
+	endpoint uint32
+	end      context.CancelCauseFunc
+	due      atomic.Int64 // what the endpoint must have reached to count as there
 }
 
 // update answers what a response says, and whether it is a sign that the store is
@@ -114,7 +116,8 @@ func (w *watch) update(r clientv3.WatchResponse) (u cluster.Update, fresh bool, 
 
 // beat asks a majority for the revision and then the endpoint for its progress,
 // until ctx ends. The endpoint must have reached the revision of the time before:
-// one that is busy lags a little behind.
+// one that is busy lags a little behind. Once calls have left the endpoint for
+// another, so does the watch.
 func (w *watch) beat(ctx context.Context) {
 	last := int64(0)
 	for {
@@ -128,6 +131,10 @@ func (w *watch) beat(ctx context.Context) {
 			ask, done := context.WithTimeout(ctx, beat)
 			_ = w.client.RequestProgress(ask) // what comes of it is seen by the answer
 			done()
+			if w.store.current.Load() != w.endpoint {
+				w.end(errLeft)
+				return
+			}
 		}
 		if !sleep(ctx, beat) {
 			return
