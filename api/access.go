@@ -122,7 +122,7 @@ func caller(c echo.Context) *principal { return c.Get(principalKey).(*principal)
 func (s *Server) room(c echo.Context) (*mixer.Room, error) {
 	r, err := s.cfg.Rooms.Get(c.Param("room"))
 	if err != nil {
-		return nil, err
+		return nil, s.elsewhere(c.Param("room"), err)
 	}
 	if !seesTenant(caller(c).grant, tenantOf(r)) {
 		return nil, mixer.ErrRoomNotFound

@@ -24,6 +24,8 @@ type Problem struct {
 	// RetryAfter is what the header of that name says, in seconds; 0 for 5 with
 	// every 503, and no header else.
 	RetryAfter int `json:"-"`
+	// Owner is the node that the header Tutti-Owner names, or empty.
+	Owner string `json:"-"`
 }
 
 func (p *Problem) Error() string { return "api: " + p.Code + ": " + p.Detail }
@@ -68,6 +70,7 @@ var problems = map[string]kind{
 	"invalid_state":      {409, "The recording cannot go into that state"},
 
 	"too_many_recordings": {409, "All the recordings run that may"},
+	"stale_epoch":         {409, "The room has changed its node meanwhile"},
 
 	"room_closed":            {410, "The room has been closed"},
 	"session_ended":          {410, "The session has ended"},
@@ -75,6 +78,7 @@ var problems = map[string]kind{
 	"body_too_large":         {413, "The body is too large"},
 	"sdp_too_large":          {413, "The offer is too large"},
 	"unsupported_media_type": {415, "The body's media type is not taken here"},
+	"misdirected":            {421, "The room is on another node"},
 
 	"no_media":              {422, "The offer has neither sound nor picture"},
 	"too_many_tracks":       {422, "The offer has more than one sound or picture"},
@@ -93,6 +97,8 @@ var problems = map[string]kind{
 	"node_unreachable":      {502, "The room's node does not answer"},
 	"room_away":             {503, "The room is being brought back on another node"},
 	"no_node":               {503, "No node takes the room"},
+	"store_away":            {503, "The cluster's store is out of reach"},
+	"fenced":                {503, "The node has lost its place in the cluster"},
 	"draining":              {503, "The node takes nothing new"},
 	"too_many_rooms":        {503, "The node has all the rooms it may have"},
 	"overloaded":            {503, "The node did not get to it in time"},

@@ -30,6 +30,9 @@ func (s *Server) guard(r route) echo.HandlerFunc {
 		if err := checkIDs(c); err != nil {
 			return err
 		}
+		if err := s.atHome(c, r); err != nil {
+			return err
+		}
 		if !r.anyQuery {
 			if err := checkQuery(c, known); err != nil {
 				return err
@@ -40,7 +43,7 @@ func (s *Server) guard(r route) echo.HandlerFunc {
 				return err
 			}
 		}
-		return r.handle(c)
+		return s.directed(c, r.handle(c))
 	}
 }
 

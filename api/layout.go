@@ -85,5 +85,6 @@ func (s *Server) putLayout(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.save(c.Request().Context(), r.ID())
 	return s.answerLayout(c, r)
 }

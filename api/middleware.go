@@ -82,6 +82,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	case p.Status == http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter)
 	}
+	if p.Owner != "" {
+		h.Set(headerOwner, p.Owner)
+	}
 	if err := writeJSON(c, p.Status, problemType, p); err != nil {
 		s.log.Debug("answer not taken", "error", err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -14,17 +15,27 @@ type nodeResource struct {
 	Address      string            `json:"address"`
 	Version      string            `json:"version"`
 	Labels       map[string]string `json:"labels"`
-	State        string            `json:"state"` // active, draining
+	State        string            `json:"state"` // active, draining, dead
+	Load         loadResource      `json:"load"`
 	Rooms        int               `json:"rooms"`
 	Participants int               `json:"participants"`
 }
 
+// loadResource is what a node has to do, and what it can, in milliseconds of CPU
+// a second.
+type loadResource struct {
+	CPU      float64 `json:"cpu"`
+	Capacity float64 `json:"capacity"`
+}
+
 // self answers this node.
 func (s *Server) self() nodeResource {
+	use := s.host.Usage()
 	n := nodeResource{
 		ID: s.cfg.Node, Address: s.cfg.Address, Version: s.cfg.Version, Labels: map[string]string{}, State: "active",
-		Rooms: len(s.cfg.Rooms.List()), Participants: s.cfg.Rooms.Stats().Participants,
+		Load: loadResource{use.CPU, s.cfg.Capacity}, Rooms: use.Rooms, Participants: use.Participants,
 	}
+	maps.Copy(n.Labels, s.cfg.Labels)
 	if s.cfg.Rooms.Draining() {
 		n.State = "draining"
 	}
@@ -69,16 +80,20 @@ func (s *Server) patchNode(c echo.Context) error {
 		return err
 	}
 	var body struct {
-		State string `json:"state"`
+		State     string `json:"state"`
+		DeadlineS *int   `json:"deadline_s"`
 	}
 	if err := decodeInto(doc, &body); err != nil {
 		return err
+	}
+	if body.DeadlineS != nil {
+		return blame("invalid_field", "deadline_s", "deadline_s is for a router: a node does not move its rooms")
 	}
 	switch body.State {
 	case "active", "draining":
 		s.SetDraining(body.State == "draining")
 	default:
-		return blame("invalid_field", "state", "state must be active or draining")
+		return blame("invalid_field", "state", "state must be active or draining: a node does not state its own death")
 	}
 	return ok(c, s.self())
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"sync"
 	"time"
+
+	"tutti/mixer"
 )
 
 // remembered is how long it is known whose a session was that has ended, so
@@ -70,6 +72,20 @@ func (o *owners) sweep(look []sessionKey, ended func(sessionKey) bool) {
 		}
 	}
 	o.sweepAt = max(64, 2*len(o.by))
+}
+
+// bearers answers the hashes of the tokens that made these sessions of a room,
+// zero where there was none.
+func (o *owners) bearers(room string, people []mixer.Attributes) [][sha256.Size]byte {
+	list := make([][sha256.Size]byte, len(people))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, p := range people {
+		if e := o.by[sessionKey{room, p.ID}]; e != nil {
+			list[i] = e.hash
+		}
+	}
+	return list
 }
 
 // end notes that a session has ended.

@@ -206,6 +206,7 @@ func (s *Server) patchParticipant(c echo.Context) error {
 	if err := p.Update(version, patch); err != nil {
 		return err
 	}
+	s.save(c.Request().Context(), r.ID())
 	return answerParticipant(c, p)
 }
 

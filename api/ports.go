@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"tutti/api/cluster"
 	"tutti/mixer"
 )
 
@@ -92,6 +93,33 @@ type Recordings interface {
 	SetState(ctx context.Context, room, id, state string) (Recording, error)
 	Delete(room, id string) error
 	Open(room, id, file string) (io.ReadSeekCloser, error)
+}
+
+// RunningRecordings lets recordings go on where their room goes.
+type RunningRecordings interface {
+	// Running answers the recordings of a room that run.
+	Running(room string) []cluster.Recording
+	// Continue lets one go on in a room that has come from another node, planned
+	// or because that one was lost. It answers at once.
+	Continue(room *mixer.Room, r cluster.Recording, planned bool) error
+	// HandOver ends a room's recordings, since they go on elsewhere; Abandon leaves
+	// them where they are without another word to the disk. Neither waits.
+	HandOver(room string)
+	Abandon(room string)
+}
+
+// Cluster is what a node shares with others; *cluster.Agent is one.
+type Cluster interface {
+	// Claim makes this node the owner of a new room.
+	Claim(ctx context.Context, room string, s mixer.Settings, created time.Time) (cluster.Epoch, error)
+	// Save writes down what Host.Describe says of a room now.
+	Save(ctx context.Context, room string) error
+	// Release says that a room has been closed. It does not wait.
+	Release(room string)
+	// Epoch answers the epoch of a room that this node owns.
+	Epoch(room string) (cluster.Epoch, bool)
+	// Owner answers where the directory says that a room is.
+	Owner(room string) (cluster.Owner, bool)
 }
 
 // Live streams a room's mix as one progressive WebM until ctx ends or the room

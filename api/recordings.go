@@ -83,6 +83,7 @@ func (s *Server) postRecording(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.save(c.Request().Context(), r.ID())
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/rooms/"+r.ID()+"/recordings/"+rec.ID)
 	return writeJSON(c, http.StatusCreated, typeJSON, whole(rec))
 }
@@ -149,6 +150,7 @@ func (s *Server) patchRecording(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.save(c.Request().Context(), r.Room)
 	return ok(c, whole(r))
 }
 

@@ -31,7 +31,7 @@ func (s *Server) resource(r *mixer.Room, settings mixer.Settings) roomResource {
 	}
 	return roomResource{
 		ID: r.ID(), Settings: settings, State: state, Node: s.cfg.Node,
-		Participants: r.Stats().Participants, CreatedAt: r.CreatedAt().UTC(),
+		Participants: r.Stats().Participants, CreatedAt: s.createdAt(r).UTC(),
 	}
 }
 
@@ -59,6 +59,9 @@ func (s *Server) listRooms(c echo.Context) error {
 	grant := caller(c).grant
 	rooms := []roomResource{}
 	for _, r := range s.cfg.Rooms.List() {
+		if _, moved := s.host.movedTo(r.ID()); moved {
+			continue // the other node lists it
+		}
 		if r.ID() <= p.after || !grant.Allows(auth.ListAll, r.ID()) {
 			continue
 		}
@@ -90,7 +93,13 @@ func (s *Server) postRoom(c echo.Context) error {
 	if _, has := doc["id"]; has {
 		return blame("invalid_field", "id", "the server chooses the id; PUT /v1/rooms/{room} creates one of your choice")
 	}
-	return s.createRoom(c, strings.ToLower(rand.Text()), doc)
+	id := strings.ToLower(rand.Text())
+	if given := told(c, headerRoom); given != "" {
+		if id = given; !mixer.ValidID(id) {
+			return blame("invalid_id", headerRoom, "%s must match [A-Za-z0-9_-]{1,64}", headerRoom)
+		}
+	}
+	return s.createRoom(c, id, doc)
 }
 
 // putRoom answers PUT /v1/rooms/{room}: creates it, or replaces its settings.
@@ -129,7 +138,7 @@ func (s *Server) createRoom(c echo.Context, id string, doc document) error {
 	if !seesTenant(caller(c).grant, settings.Tenant) {
 		return blame("forbidden", "tenant", "the token is for another tenant")
 	}
-	r, err := s.cfg.Rooms.Create(id, settings)
+	r, err := s.create(req.Context(), id, settings)
 	if err != nil {
 		return err
 	}
@@ -185,6 +194,7 @@ func (s *Server) changeRoom(c echo.Context, r *mixer.Room, doc document, replace
 	if err != nil {
 		return err
 	}
+	s.save(c.Request().Context(), r.ID())
 	return s.answerRoom(c, http.StatusOK, r)
 }
 

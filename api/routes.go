@@ -37,6 +37,8 @@ type route struct {
 	tokenInQuery bool
 	// stream is a response without an end.
 	stream bool
+	// leaving requests are answered by the old half of a room that has moved, too.
+	leaving bool
 	// forwarded requests are judged by whoever they are passed on to.
 	forwarded bool
 }
@@ -83,9 +85,9 @@ func (s *Server) sessionRoutes() []route {
 		{method: "POST", path: roomPath + "/whip", handle: s.postWHIP, action: auth.Publish, anyQuery: true, body: offer},
 		{method: "GET", path: roomPath + "/whep", handle: s.getDoor, action: auth.Watch, anyQuery: true},
 		{method: "POST", path: roomPath + "/whep", handle: s.postWHEP, action: auth.Watch, anyQuery: true, body: offer},
-		{method: "GET", path: participantPath, handle: s.getParticipant, action: auth.OwnMedia},
-		{method: "PATCH", path: participantPath, handle: s.patchParticipant, action: auth.OwnMedia, body: []string{typeMerge, typeFragment}},
-		{method: "DELETE", path: participantPath, handle: s.deleteParticipant, action: auth.OwnMedia},
+		{method: "GET", path: participantPath, handle: s.getParticipant, action: auth.OwnMedia, leaving: true},
+		{method: "PATCH", path: participantPath, handle: s.patchParticipant, action: auth.OwnMedia, body: []string{typeMerge, typeFragment}, leaving: true},
+		{method: "DELETE", path: participantPath, handle: s.deleteParticipant, action: auth.OwnMedia, leaving: true},
 	}
 }
 
@@ -100,7 +102,7 @@ func (s *Server) outputRoutes() []route {
 		{method: "GET", path: roomPath + "/live.webm", handle: s.getLive, action: auth.Watch, tokenInQuery: true, stream: true},
 		{method: "POST", path: roomPath + "/forwarders", handle: notImplemented, action: auth.Moderate},
 		{method: "POST", path: roomPath + "/announcements", handle: notImplemented, action: auth.Moderate},
-		{method: "GET", path: roomPath + "/events", handle: s.roomEvents, action: auth.Watch, query: []string{"after"}, tokenInQuery: true, stream: true},
+		{method: "GET", path: roomPath + "/events", handle: s.roomEvents, action: auth.Watch, query: []string{"after"}, tokenInQuery: true, stream: true, leaving: true},
 		{method: "GET", path: "/v1/events", handle: s.allEvents, action: auth.ListAll, query: []string{"after"}, tokenInQuery: true, stream: true},
 	}
 }
@@ -109,7 +111,7 @@ func (s *Server) nodeRoutes() []route {
 	return []route{
 		{method: "GET", path: "/v1/nodes", handle: s.listNodes, action: auth.Operate, query: paging},
 		{method: "PATCH", path: "/v1/nodes/:node", handle: s.patchNode, action: auth.Operate, body: patch},
-		{method: "GET", path: "/v1/route", handle: notImplemented, action: auth.Operate, query: []string{"room"}},
+		{method: "GET", path: "/v1/route", handle: s.getRoute, action: auth.Operate, query: []string{"room", "tenant", "kind", "purpose"}},
 		{method: "POST", path: "/v1/tokens", handle: s.postToken, action: auth.Operate, body: jsonBody},
 	}
 }

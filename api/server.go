@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -62,6 +63,21 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
+
+	// Cluster is what the node shares with others; nil for a server by itself, of
+	// which nothing below is looked at but Labels and Capacity. See also Join.
+	Cluster Cluster
+	// ClusterKey is what members of the cluster know each other by. Only a request
+	// that carries it is believed what it says of its client. Empty only with Dev:
+	// then a request from this machine is a member's if it has the header.
+	ClusterKey string
+	// Running moves recordings along with their rooms; nil leaves them behind.
+	Running RunningRecordings
+	// Labels are what the node is called in rules.
+	Labels map[string]string
+	// Capacity is the CPU that rooms may take, in milliseconds a second; 0 for all
+	// of the machine's processors.
+	Capacity float64
 }
 
 // Server answers the API. Its methods may be called from any goroutine.
@@ -70,6 +86,7 @@ type Server struct {
 	log    *slog.Logger
 	echo   *echo.Echo
 	owners *owners
+	host   *host
 	files  map[string]*webFile
 	// queryTokens are the paths whose GET takes a token in the query.
 	queryTokens map[string]bool
@@ -96,6 +113,7 @@ func New(cfg Config) (*Server, error) {
 func newServer(cfg Config) (*Server, error) {
 	cfg.defaults()
 	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}, forwarded: map[string]bool{}}
+	s.host = newHost(s)
 	s.life, s.end = context.WithCancel(context.Background())
 	var err error
 	if s.files, err = loadWeb(cfg.Web); err != nil {
@@ -105,7 +123,7 @@ func newServer(cfg Config) (*Server, error) {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.fail
-	s.echo.Use(s.observe, s.harden, s.cors, s.authenticate)
+	s.echo.Use(s.trust, s.observe, s.harden, s.cors, s.authenticate)
 	return s, nil
 }
 
@@ -139,6 +157,9 @@ func (cfg *Config) defaults() {
 	if cfg.WebPolicy == "" {
 		cfg.WebPolicy = "default-src 'none'"
 	}
+	if cfg.Capacity <= 0 {
+		cfg.Capacity = 1000 * float64(runtime.GOMAXPROCS(0))
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
@@ -146,6 +167,10 @@ func (cfg *Config) defaults() {
 		cfg.Now = time.Now
 	}
 }
+
+// Join makes the server a node of a cluster, before it serves its first request:
+// for who needs its Host to make the Cluster.
+func (s *Server) Join(c Cluster) { s.cfg.Cluster = c }
 
 // Handler answers the whole of the server's HTTP.
 func (s *Server) Handler() http.Handler { return s.echo }

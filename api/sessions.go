@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"tutti/api/cluster"
 	"tutti/mixer"
 )
 
@@ -54,9 +55,16 @@ func (s *Server) openSession(c echo.Context, role mixer.Role) error {
 		return refuse("invalid_sdp", "the body is no SDP")
 	}
 	req := SessionRequest{ID: newSessionID(), Name: name, Role: role, Offer: string(body)}
+	was, resumes := s.host.resumed(c.Param("room"), c.QueryParam("resumes"), caller(c))
+	if resumes {
+		req.Name = was.Name
+	}
 	room, session, err := s.admit(c, req)
 	if err != nil {
 		return err
+	}
+	if resumes {
+		s.resume(room, req.ID, was)
 	}
 	s.owners.add(sessionKey{room, req.ID}, caller(c), s.sessionEnded)
 	h := c.Response().Header()
@@ -64,6 +72,23 @@ func (s *Server) openSession(c echo.Context, role mixer.Role) error {
 	h.Set("ETag", session.ETag())
 	h.Set("Accept-Patch", typeFragment+", "+typeMerge)
 	return writeBody(c, http.StatusCreated, typeSDP, []byte(session.Answer()))
+}
+
+// resume gives a session what its person had in a former one, before its media
+// flow.
+func (s *Server) resume(room, id string, was cluster.Attributes) {
+	r, err := s.cfg.Rooms.Get(room)
+	if err != nil {
+		return // closed meanwhile
+	}
+	p, err := r.Participant(id)
+	if err != nil {
+		return
+	}
+	patch := mixer.ParticipantPatch{AudioMuted: &was.AudioMuted, Deafened: &was.Deafened, VideoMuted: &was.VideoMuted, GainDB: &was.GainDB}
+	if err := p.Update(0, patch); err != nil {
+		s.log.Warn("session not resumed", "room", room, "participant", id, "error", err)
+	}
 }
 
 // admit opens the session in the room of the path. A room that is made for it,
@@ -96,7 +121,7 @@ func (s *Server) roomToJoin(c echo.Context) (r *mixer.Room, made bool, err error
 	}
 	settings := mixer.DefaultSettings()
 	settings.Tenant = caller(c).grant.Tenant
-	r, err = s.cfg.Rooms.Create(c.Param("room"), settings)
+	r, err = s.create(c.Request().Context(), c.Param("room"), settings)
 	if errors.Is(err, mixer.ErrRoomExists) { // somebody else was faster, or it is another tenant's
 		r, err = s.room(c)
 		return r, false, err

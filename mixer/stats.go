@@ -13,8 +13,10 @@ type Stats struct {
 	// VideoFrames counts the composed canvases that differ from the one before,
 	// VideoFramesSkipped those that met a busy encoder.
 	VideoFrames, VideoFramesSkipped uint64
-	KeyFrames                       uint64
-	EncodeErrors                    uint64
+	// Pictures counts those of cameras that came onto the canvas.
+	Pictures     uint64
+	KeyFrames    uint64
+	EncodeErrors uint64
 	// Blocks counts participants' blocks by origin.
 	Blocks [Origins]uint64
 	// ActiveSpeaker is the participant who has the floor, or empty.
@@ -32,6 +34,7 @@ func (s *Stats) add(o Stats) {
 	s.VideoEncodes += o.VideoEncodes
 	s.VideoFrames += o.VideoFrames
 	s.VideoFramesSkipped += o.VideoFramesSkipped
+	s.Pictures += o.Pictures
 	s.KeyFrames += o.KeyFrames
 	s.EncodeErrors += o.EncodeErrors
 	for i := range s.Blocks {
@@ -44,7 +47,7 @@ type counters struct {
 	audioBlocks, audioLate, audioSkipped atomic.Uint64
 	audioEncodes, videoEncodes           atomic.Uint64
 	videoFrames, videoSkipped            atomic.Uint64
-	keyFrames, encodeErrors              atomic.Uint64
+	pictures, keyFrames, encodeErrors    atomic.Uint64
 	blocks                               [Origins]atomic.Uint64
 }
 
@@ -57,6 +60,7 @@ func (c *counters) stats() Stats {
 		VideoEncodes:       c.videoEncodes.Load(),
 		VideoFrames:        c.videoFrames.Load(),
 		VideoFramesSkipped: c.videoSkipped.Load(),
+		Pictures:           c.pictures.Load(),
 		KeyFrames:          c.keyFrames.Load(),
 		EncodeErrors:       c.encodeErrors.Load(),
 	}

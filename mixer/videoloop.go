@@ -220,6 +220,7 @@ func (c *videoCore) take(now time.Time) {
 		}
 		if f := cam.in.Latest(now); f != nil {
 			cam.newest, cam.picture = now, true
+			c.room.count.pictures.Add(1)
 			c.canvas.Update(seat, f)
 			continue
 		}
