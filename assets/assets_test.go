@@ -86,16 +86,21 @@ func TestPageKeepsItsPolicy(t *testing.T) {
 	}
 }
 
-// TestPolicyInPage: the page says the same as the header, but for what a
+// TestPolicyInPage: each page says the same as the header, but for what a
 // meta element cannot say.
 func TestPolicyInPage(t *testing.T) {
-	page, err := fs.ReadFile(Web(), "index.html")
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := strings.TrimSuffix(ContentSecurityPolicy, "; frame-ancestors 'none'")
-	if !strings.Contains(string(page), `http-equiv="Content-Security-Policy" content="`+want+`"`) {
-		t.Errorf("index.html does not say %q", want)
+	for _, name := range all(t) {
+		if path.Ext(name) != ".html" {
+			continue
+		}
+		page, err := fs.ReadFile(Web(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), `http-equiv="Content-Security-Policy" content="`+want+`"`) {
+			t.Errorf("%s does not say %q", name, want)
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ export class Rest {
 
   /**
    * All pages of a list.
-   * @param {string} path
+   * @param {string} path it may have a query
    * @param {string} key the field of the answer that holds the items
    * @returns {Promise<any[]>}
    */
@@ -160,8 +160,8 @@ export class Rest {
     const items = [];
     let page = '';
     do {
-      const query = `?page_size=500${page && `&page_token=${encodeURIComponent(page)}`}`;
-      const answer = await this.json('GET', path + query);
+      const query = `page_size=500${page && `&page_token=${encodeURIComponent(page)}`}`;
+      const answer = await this.json('GET', `${path}${path.includes('?') ? '&' : '?'}${query}`);
       items.push(...(answer[key] ?? []));
       page = answer.next_page_token ?? '';
     } while (page);

@@ -59,6 +59,12 @@ test('a server that is not there is told from one that refuses', async () => {
   await assert.rejects(new Rest('https://mix.example').send('GET', '/x', { signal: life.signal }), /enough/);
 });
 
+test('a list may have a query of its own', async () => {
+  const asked = answering(() => json({ rooms: [], next_page_token: '' }));
+  await new Rest('https://mix.example').list('/v1/rooms?node=n-1', 'rooms');
+  assert.deepEqual([...new URL(asked[0].url).searchParams], [['node', 'n-1'], ['page_size', '500']]);
+});
+
 test('lists are read to their last page', async () => {
   const asked = answering((url) => (url.searchParams.has('page_token')
     ? json({ participants: [{ id: 'c' }], next_page_token: '' })
