@@ -20,9 +20,14 @@ type nodeResource struct {
 	Version      string            `json:"version"`
 	Labels       map[string]string `json:"labels"`
 	State        cluster.NodeState `json:"state"`
+	Load         loadResource      `json:"load"`
 	Rooms        int               `json:"rooms"`
 	Participants int               `json:"participants"`
-	// CPU and Capacity are in milliseconds a second; capacity 0 is not known.
+}
+
+// loadResource is what a node has to do, and what it can, in milliseconds of CPU
+// a second; capacity 0 is not known.
+type loadResource struct {
 	CPU      float64 `json:"cpu"`
 	Capacity float64 `json:"capacity"`
 }
@@ -32,7 +37,7 @@ type nodeResource struct {
 func (r *Router) resource(n *cluster.Node, rooms map[string]int) nodeResource {
 	res := nodeResource{ID: n.Member.Name, Address: n.Member.Address, Labels: map[string]string{}, State: cluster.Dead, Rooms: rooms[n.Member.Name]}
 	if l := n.Live; l != nil && !n.Dead {
-		res.Address, res.Version, res.State, res.Capacity = l.Address, l.Version, cluster.Active, l.Capacity
+		res.Address, res.Version, res.State, res.Load.Capacity = l.Address, l.Version, cluster.Active, l.Capacity
 		if l.Labels != nil {
 			res.Labels = l.Labels
 		}
@@ -41,7 +46,7 @@ func (r *Router) resource(n *cluster.Node, rooms map[string]int) nodeResource {
 		}
 	}
 	if n.Load != nil {
-		res.Participants, res.CPU = n.Load.Participants, n.Load.CPU
+		res.Participants, res.Load.CPU = n.Load.Participants, n.Load.CPU
 	}
 	return res
 }

@@ -52,7 +52,7 @@ type Decision struct {
 	Basis string  `json:"basis"`
 	// Candidates are all nodes in the room's order.
 	Candidates []Choice `json:"candidates"`
-	Chosen     string   `json:"chosen,omitempty"` // empty: none accepts
+	Chosen     string   `json:"chosen"` // empty: none accepts
 	// AnyRelease: no node of the rule's release accepts, so others were asked.
 	AnyRelease bool `json:"any_release,omitempty"`
 	Stale      bool `json:"stale,omitempty"` // by the order alone
