@@ -39,6 +39,10 @@ build: packages ## Build bin/tutti
 run: build ## Start a server with four synthetic people in a room; HTTP=:8080 UDP=:7882 PEOPLE=4 change it
 	@exec .ci/demo
 
+.PHONY: cluster
+cluster: build ## Start a router and three nodes with people in three rooms; HTTP=8080 UDP=7882 STORE=2379 NODES=3 ROOMS=3 PEOPLE=2
+	@exec .ci/cluster
+
 .PHONY: test
 test: test-packages vet unit js e2e fuzz ## Run all checks and tests; FUZZTIME=10s for each fuzz target
 	@echo "all tests passed"

@@ -24,6 +24,8 @@ TUTTI_ROOMS_MAX for rooms.max. Flags win over the environment, which wins over t
 type cli struct {
 	globals
 	Serve   serveCommand   `cmd:"" help:"Run the server: API, web page, mixer and media in one process."`
+	Node    nodeCommand    `cmd:"" help:"Run a server as one node of a cluster."`
+	Router  routerCommand  `cmd:"" help:"Run a router in front of the nodes of a cluster, with the store they share unless it is elsewhere."`
 	Demo    demoCommand    `cmd:"" help:"Send synthetic people with speech and pictures into a room until stopped."`
 	Token   tokenCommand   `cmd:"" help:"Print a bearer token signed with the configured key."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the C libraries linked."`
@@ -68,28 +70,98 @@ func newLogger(c LogConfig) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
 
-type serveCommand struct {
-	Dev      bool    `help:"For development: loopback only, rooms on first join, no token."`
-	HTTP     *string `name:"http" placeholder:"ADDR" help:"Where the API and the web page listen (:8080)."`
+// serverFlags are those of whoever serves the API.
+type serverFlags struct {
+	Dev  bool    `help:"For development: loopback only, rooms on first join, no token."`
+	HTTP *string `name:"http" placeholder:"ADDR" help:"Where the API and the web page listen (:8080)."`
+}
+
+// mediaFlags are those of whoever mixes.
+type mediaFlags struct {
 	UDP      *string `name:"udp" placeholder:"ADDR" help:"Where media comes and goes, UDP and TCP (:7882)."`
 	PublicIP *string `name:"public-ip" placeholder:"IP" help:"The address that clients reach this machine at, if it is behind NAT."`
 	Data     *string `placeholder:"DIR" help:"The folder of recordings (./data)."`
 }
 
-func (s *serveCommand) Run(ctx context.Context, g *globals) error {
-	flags := map[string]any{
-		"http": given(s.HTTP), "udp": given(s.UDP), "public_ip": given(s.PublicIP), "data": given(s.Data),
-	}
-	if s.Dev {
+// memberFlags are those of the members of a cluster.
+type memberFlags struct {
+	Cluster *string `placeholder:"URL,..." help:"The store that the members share (etcd), such as http://192.0.2.1:2379."`
+	Name    *string `aliases:"node" placeholder:"ID" help:"The member's name, of which there is one in the cluster (the host's name)."`
+}
+
+func (f *serverFlags) keys() map[string]any {
+	flags := map[string]any{"http": given(f.HTTP)}
+	if f.Dev {
 		flags["dev"] = true
 	}
-	c, err := g.load(flags)
+	return flags
+}
+
+func (f *mediaFlags) keys() map[string]any {
+	return map[string]any{"udp": given(f.UDP), "public_ip": given(f.PublicIP), "data": given(f.Data)}
+}
+
+func (f *memberFlags) keys() map[string]any {
+	return map[string]any{"cluster.urls": given(f.Cluster), "node": given(f.Name)}
+}
+
+// begin answers the configuration with the flags of a command on top, and the
+// log, which is everybody's from here on.
+func (g *globals) begin(flags ...map[string]any) (Config, *slog.Logger, error) {
+	all := map[string]any{}
+	for _, f := range flags {
+		maps.Copy(all, f)
+	}
+	c, err := g.load(all)
 	if err != nil {
-		return err
+		return c, nil, err
 	}
 	log := newLogger(c.Log)
 	slog.SetDefault(log)
-	return serve(ctx, c, log)
+	return c, log, nil
+}
+
+type serveCommand struct {
+	serverFlags
+	mediaFlags
+}
+
+func (s *serveCommand) Run(ctx context.Context, g *globals) error {
+	c, log, err := g.begin(s.serverFlags.keys(), s.mediaFlags.keys())
+	if err != nil {
+		return err
+	}
+	return serve(ctx, c, false, log)
+}
+
+type nodeCommand struct {
+	memberFlags
+	serverFlags
+	mediaFlags
+}
+
+func (n *nodeCommand) Run(ctx context.Context, g *globals) error {
+	c, log, err := g.begin(n.memberFlags.keys(), n.serverFlags.keys(), n.mediaFlags.keys())
+	if err != nil {
+		return err
+	}
+	return serve(ctx, c, true, log)
+}
+
+type routerCommand struct {
+	memberFlags
+	serverFlags
+	StoreData *string `placeholder:"DIR" help:"The folder of the store that the router brings where --cluster names none (./store)."`
+	Rules     *string `placeholder:"FILE" help:"A YAML file that says which nodes take which rooms; read again when it changes."`
+}
+
+func (r *routerCommand) Run(ctx context.Context, g *globals) error {
+	own := map[string]any{"store.data": given(r.StoreData), "router.rules": given(r.Rules)}
+	c, log, err := g.begin(r.memberFlags.keys(), r.serverFlags.keys(), own)
+	if err != nil {
+		return err
+	}
+	return route(ctx, c, log)
 }
 
 type demoCommand struct {

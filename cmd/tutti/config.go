@@ -152,6 +152,14 @@ func (c *Config) validate() error {
 	}, c.clusterChecks()...))
 }
 
+// keyChecks are what whoever serves needs to know tokens by.
+func (c *Config) keyChecks() []check {
+	return []check{{
+		"auth.key", c.Dev || c.Auth.Key != "" || c.Auth.KeysFile != "",
+		"must be set, or auth.keys_file; only with dev no token is needed",
+	}}
+}
+
 func oneOf(s string, words ...string) bool { return slices.Contains(words, s) }
 
 func all(list []string, ok func(string) bool) bool {

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"tutti/api/cluster"
 	"tutti/mixer"
@@ -94,14 +93,13 @@ func (c *Config) clusterChecks() []check {
 	}
 }
 
-// checkMember answers a *KeyError for what a member of a cluster needs and has
-// not got.
-func (c *Config) checkMember(role cluster.Role) error {
-	return first([]check{
+// memberChecks are what a member of a cluster needs.
+func (c *Config) memberChecks(role cluster.Role) []check {
+	return []check{
 		{"cluster.urls", role != cluster.NodeRole || len(c.Cluster.URLs) > 0, "must name the store of the cluster: set it, or --cluster"},
 		{"cluster.key", c.Dev || c.Cluster.Key != "", "must be set, to the same on all members; only with dev none is needed"},
 		{"cluster.advertise", c.Cluster.Advertise != "" || namesHost(c.HTTP), "must be set, as http names no host that the other members could reach"},
-	})
+	}
 }
 
 // address answers where the other members reach this one, which listens at a.
@@ -119,6 +117,9 @@ func (c *Config) scheme() string {
 	}
 	return "http://"
 }
+
+// lease answers how long a member is there without a sign of life.
+func (c *Config) lease() time.Duration { return time.Duration(c.Cluster.LeaseS) * time.Second }
 
 // capacity answers the CPU that rooms may take, in milliseconds per second.
 func (c *Config) capacity() float64 {
@@ -181,13 +182,4 @@ func namesHost(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && !ip.IsUnspecified()
-}
-
-// readable answers a *KeyError where a file that a key names cannot be read.
-func readable(key, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return &KeyError{Key: key, Reason: fmt.Sprintf("cannot be read: %v", err)}
-	}
-	return f.Close()
 }

@@ -247,7 +247,7 @@ func TestMembersNeed(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		err = config.checkMember(c.role)
+		err = first(config.memberChecks(c.role))
 		wrong := new(KeyError)
 		if errors.As(err, &wrong); wrong.Key != c.key {
 			t.Errorf("%s: %v, not of %q", c.name, err, c.key)

@@ -38,7 +38,7 @@ func look(files []string) []fileVersion {
 // follow calls reload, which answers why it kept what it had, whenever one of the
 // files has changed, or at once when somebody says now. It ends with ctx. seen is
 // what look answered before the files were read first.
-func follow(ctx context.Context, files []string, seen []fileVersion, now <-chan struct{}, reload func() error, log *slog.Logger) {
+func follow(ctx context.Context, files []string, seen []fileVersion, now <-chan os.Signal, reload func() error, log *slog.Logger) {
 	same := func(a, b []fileVersion) bool { return slices.EqualFunc(a, b, fileVersion.same) }
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()

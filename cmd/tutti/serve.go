@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tutti/api/cluster"
 )
 
 // gcPercent lets the garbage collector run twice as often as Go's default: what
@@ -18,13 +20,18 @@ import (
 // loops allocate so little that the CPU does not notice. GOGC has the last word.
 const gcPercent = 50
 
-// serve runs the server until ctx ends, and then in good order to its end.
-func serve(ctx context.Context, c Config, log *slog.Logger) error {
+// serve runs the server, by itself or as a node of a cluster, until ctx ends, and
+// then in good order to its end.
+func serve(ctx context.Context, c Config, clustered bool, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if !c.Dev && c.Auth.Key == "" && c.Auth.KeysFile == "" {
-		return &KeyError{Key: "auth.key", Reason: "must be set, or auth.keys_file; only with dev no token is needed"}
+	checks := c.keyChecks()
+	if clustered {
+		checks = append(checks, c.memberChecks(cluster.NodeRole)...)
+	}
+	if err := first(checks); err != nil {
+		return err
 	}
 	for _, f := range c.Fonts {
 		if _, err := os.Stat(f); err != nil {
@@ -39,7 +46,7 @@ func serve(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return taken("http", c.HTTP, err)
 	}
-	n, err := newNode(c, listener.Addr().String(), log)
+	n, err := newNode(c, listener.Addr(), clustered, log)
 	if err != nil {
 		return errors.Join(taken("udp", c.UDP, err), listener.Close())
 	}
@@ -48,16 +55,44 @@ func serve(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- serveHTTP(n.http, listener, encrypted) }()
-	log.Info("ready", "http", listener.Addr().String(), "page", c.page(listener.Addr()),
-		"udp", strings.Join(n.gateway.Addresses(), ","), "node", c.nodeName(), "data", c.Data)
-	select {
-	case <-ctx.Done():
-		log.Info("draining; a second signal ends now", "within_s", c.DrainS)
-	case err = <-served:
+	if err = n.join(ctx); err == nil {
+		log.Info("ready", "http", listener.Addr().String(), "page", c.page(listener.Addr()),
+			"udp", strings.Join(n.gateway.Addresses(), ","), "node", c.nodeName(), "data", c.Data)
+		err = n.wait(ctx, served, log)
 	}
 	err = errors.Join(err, n.shutdown(time.Duration(c.DrainS)*time.Second, log))
 	log.Info("stopped")
 	return err
+}
+
+// join takes the node's place in its cluster, if it is of one.
+func (n *node) join(ctx context.Context) error {
+	if n.member == nil {
+		return nil
+	}
+	n.member.run()
+	return n.member.joined(ctx)
+}
+
+// wait waits until ctx ends, and then lets the rooms move away where there is a
+// cluster; or until something has ended by itself, and answers why.
+func (n *node) wait(ctx context.Context, served <-chan error, log *slog.Logger) error {
+	var failed <-chan error
+	if n.member != nil {
+		failed = n.member.failed
+	}
+	select {
+	case err := <-served:
+		return err
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	if n.member != nil {
+		n.member.moveAway(func() int { return len(n.rooms.List()) })
+	}
+	log.Info("draining; a second signal ends now", "within_s", n.drainS)
+	return nil
 }
 
 // taken says in plain words that an address belongs to another program.
@@ -83,6 +118,9 @@ func (c *Config) page(a net.Addr) string {
 // wins.
 func (n *node) shutdown(within time.Duration, log *slog.Logger) error {
 	n.rooms.Drain(true) // not ready from here on, and everybody is told why
+	if n.member != nil {
+		n.leaveCluster(log)
+	}
 	var first error
 	for _, step := range []struct {
 		name  string
@@ -107,6 +145,15 @@ func (n *node) shutdown(within time.Duration, log *slog.Logger) error {
 		}
 	}
 	return first
+}
+
+// leaveCluster closes what rooms are left, so that other nodes may have them.
+func (n *node) leaveCluster(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), n.member.config.lease())
+	defer cancel()
+	if err := n.member.leave(ctx); err != nil {
+		log.Warn("this node's place in the cluster ends with its lease", "error", err)
+	}
 }
 
 // closeHTTP ends the streams, which a server waits for, then lets the other

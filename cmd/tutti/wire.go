@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tutti/api"
 	"tutti/api/auth"
+	"tutti/api/cluster"
 	"tutti/api/events"
 	"tutti/api/metrics"
 	"tutti/assets"
@@ -30,26 +33,32 @@ type node struct {
 	recordings *record.Manager
 	api        *api.Server
 	http       *http.Server
+	member     *member // nil for a server by itself
+	metrics    *metrics.Metrics
+	drainS     int
 }
 
 // newNode fits the packages together. The media sockets are bound when it
-// answers; address is where HTTP is.
-func newNode(c Config, address string, log *slog.Logger) (*node, error) {
+// answers; address is where HTTP is. In a cluster nothing is sent until the node
+// has its place there.
+func newNode(c Config, address net.Addr, clustered bool, log *slog.Logger) (*node, error) {
 	keys, err := loadKeys(c.Auth)
 	if err != nil {
 		return nil, err
 	}
 	hub := events.New(events.Config{})
-	n := new(node)
+	n := &node{drainS: c.DrainS}
 	n.rooms, err = mixer.NewRooms(mixer.Config{
 		Codecs: codecs{}, Scale: scale, Fonts: c.Fonts, MaxRooms: c.Rooms.Max, OnEvent: hub.Publish,
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.recordings, err = record.New(record.Config{
-		Dir: filepath.Join(c.Data, "recordings"), OnEvent: hub.Publish, Logger: log,
-	})
+	recorder := record.Config{Dir: filepath.Join(c.Data, "recordings"), OnEvent: hub.Publish, Logger: log}
+	if clustered {
+		recorder.Node = c.nodeName()
+	}
+	n.recordings, err = record.New(recorder)
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +66,40 @@ func newNode(c Config, address string, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.recordings.Close(context.Background()))
 	}
-	if err := n.serveWith(c, address, keys, hub, log); err != nil {
+	if err = n.serveWith(c, address, keys, hub, log); err == nil && clustered {
+		err = n.joinWith(c, address, log)
+	}
+	if err != nil {
 		return nil, errors.Join(err, n.gateway.Close(context.Background()), n.recordings.Close(context.Background()))
 	}
 	return n, nil
+}
+
+// joinWith puts the cluster beside the API.
+func (n *node) joinWith(c Config, address net.Addr, log *slog.Logger) (err error) {
+	n.gateway.SendUntil(0)
+	n.member, err = newMember(c, cluster.NodeRole, address, func(a *cluster.AgentConfig) {
+		a.Host, a.Gate, a.Labels, a.Weight = n.api.Host(), n.gateway.SendUntil, labels(c.Cluster.Labels), c.Cluster.Weight
+		a.Capacity, a.MaxRooms = c.capacity(), c.Rooms.Max
+	}, log)
+	if err != nil {
+		return err
+	}
+	for _, m := range n.member.collectors() {
+		if err := n.metrics.Register(m); err != nil {
+			return errors.Join(fmt.Errorf("register metrics: %w", err), n.member.closeStore())
+		}
+	}
+	n.api.Join(n.member.agent)
+	peers, all := n.member.agent.Handler(), n.http.Handler
+	n.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/cluster/v1/") {
+			peers.ServeHTTP(w, r)
+			return
+		}
+		all.ServeHTTP(w, r)
+	})
+	return nil
 }
 
 func gatewayConfig(c Config, log *slog.Logger) rtc.Config {
@@ -75,18 +114,19 @@ func gatewayConfig(c Config, log *slog.Logger) rtc.Config {
 }
 
 // serveWith puts the API in front.
-func (n *node) serveWith(c Config, address string, keys *auth.Verifier, hub *events.Hub, log *slog.Logger) error {
-	figures := metrics.New(n.rooms, version())
+func (n *node) serveWith(c Config, address net.Addr, keys *auth.Verifier, hub *events.Hub, log *slog.Logger) error {
+	n.metrics = metrics.New(n.rooms, version())
 	for _, m := range n.gatewayMetrics() {
-		if err := figures.Register(m); err != nil {
+		if err := n.metrics.Register(m); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	server, err := api.New(api.Config{
 		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
-		Auth: keys, Events: hub, Metrics: figures, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
-		Version: version(), Node: c.nodeName(), Address: address,
+		Auth: keys, Events: hub, Metrics: n.metrics, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
+		Version: version(), Node: c.nodeName(), Address: address.String(),
 		AutoCreate: c.Rooms.AutoCreate, Dev: c.Dev, Origins: c.CORS.Origins, Log: log,
+		ClusterKey: c.Cluster.Key, Running: running{n.recordings}, Labels: labels(c.Cluster.Labels), Capacity: c.capacity(),
 	})
 	if err != nil {
 		return err
@@ -152,6 +192,26 @@ func (r recordings) SetState(ctx context.Context, room, id, state string) (api.R
 
 func (r recordings) Open(room, id, file string) (io.ReadSeekCloser, error) {
 	return r.Manager.Open(room, id, file)
+}
+
+// running is the recorder as the API needs it to let recordings go along with
+// their rooms.
+type running struct{ *record.Manager }
+
+func (r running) Running(room string) []cluster.Recording {
+	var list []cluster.Recording
+	for _, now := range r.Manager.Running(room) {
+		list = append(list, cluster.Recording(now))
+	}
+	return list
+}
+
+func (r running) Continue(room *mixer.Room, was cluster.Recording, planned bool) error {
+	reason := record.GapNodeLost
+	if planned {
+		reason = record.GapMoved
+	}
+	return r.Manager.Continue(room, record.Running(was), reason)
 }
 
 // shown answers a recording as the API shows it.

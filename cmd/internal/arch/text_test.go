@@ -66,7 +66,7 @@ func machinePaths(path string, text []byte) (complaints []string) {
 
 func TestNoMachinePaths(t *testing.T) {
 	texts := files(t, ".go", ".md", ".yaml", ".yml", ".js", ".mjs", ".html", ".css", ".sh", ".c", ".h", ".json", "Makefile",
-		".ci/run", ".ci/demo", ".ci/fuzz", ".ci/packages")
+		".ci/run", ".ci/demo", ".ci/cluster", ".ci/processes", ".ci/fuzz", ".ci/packages")
 	for path, text := range texts {
 		for _, c := range machinePaths(path, text) {
 			t.Error(c)
