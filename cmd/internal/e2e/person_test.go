@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -46,24 +47,46 @@ var doors = map[string]webrtc.RTPTransceiverDirection{
 // sends nothing yet. The person has left when the test ends.
 func (s *server) enter(t *testing.T, room, door, name string) *person {
 	t.Helper()
-	p := &person{s: s, receiver: newReceiver(t), stop: func() {}}
-	var err error
+	p, err := s.admit(t, room, door, url.Values{"name": {name}})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return p
+}
+
+// admit is enter for whoever expects to be refused, from any goroutine of the test.
+func (s *server) admit(t *testing.T, room, door string, query url.Values) (*person, error) {
+	p, err := newPerson(t, s, door)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.negotiate(t.Context(), room+"/"+door+"?"+query.Encode()); err != nil {
+		return nil, err
+	}
+	select {
+	case <-p.Connected():
+		return p, nil
+	case <-time.After(patience):
+		return nil, fmt.Errorf("not connected after %v", patience)
+	}
+}
+
+// newPerson answers somebody who has not come in yet, and who has left when the
+// test ends.
+func newPerson(t *testing.T, s *server, door string) (*person, error) {
+	ears, err := newReceiver()
+	if err != nil {
+		return nil, err
+	}
+	p := &person{s: s, receiver: ears, stop: func() {}}
 	p.Client, err = transporttest.NewClient(transporttest.ClientConfig{
 		Net: s.net, Audio: doors[door], Video: doors[door], OnAudio: p.onAudio, OnFrame: p.onFrame,
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	t.Cleanup(func() { _ = p.leave() }) // whoever has left before knows the error
-	if err := p.negotiate(t.Context(), room+"/"+door+"?name="+name); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-p.Connected():
-	case <-time.After(patience):
-		t.Fatalf("%s is not connected after %v", name, patience)
-	}
-	return p
+	return p, nil
 }
 
 func (p *person) negotiate(ctx context.Context, door string) error {

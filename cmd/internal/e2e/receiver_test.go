@@ -36,17 +36,17 @@ type receiver struct {
 	faults   []string      // what should never be
 }
 
-func newReceiver(t *testing.T) *receiver {
-	t.Helper()
+func newReceiver() (*receiver, error) {
 	audio, err := opus.NewDecoder(1)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	video, err := vpx.NewDecoder(vpx.DecoderConfig{MaxWidth: 1920, MaxHeight: 1920, MaxFrameBytes: 4 << 20})
 	if err != nil {
-		t.Fatal(err)
+		audio.Close()
+		return nil, err
 	}
-	return &receiver{audio: audio, video: video, block: make([]float32, 6*pcm.Samples)}
+	return &receiver{audio: audio, video: video, block: make([]float32, 6*pcm.Samples)}, nil
 }
 
 // close gives the decoders up; nothing is received any more.

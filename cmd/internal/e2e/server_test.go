@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,13 +27,14 @@ import (
 type server struct {
 	t         *testing.T
 	http, udp string // addresses; a router has no udp
+	scheme    string // empty for http
 	dir       string // its folder, with the recordings in data
 
 	at      place
 	net     transport.Net // where clients in Go are, beside the server; nil for this machine
 	command string        // node or router; empty for serve
 	flags   []string      // of the command, besides the addresses
-	token string        // what requests show; empty where none is needed
+	token   string        // what requests show; empty where none is needed
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -181,11 +183,13 @@ func (s *server) terminate() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-func (s *server) url(path string) string { return "http://" + s.http + path }
+func (s *server) url(path string) string { return cmp.Or(s.scheme, "http") + "://" + s.http + path }
 
 // client keeps no connection open, which would be a goroutine and a socket of
-// the server.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+// the server. Certificates of tests are nobody's.
+var client = &http.Client{Transport: &http.Transport{
+	DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+}, Timeout: patience}
 
 // request answers a request that shows the token.
 func (s *server) request(method, path string, body io.Reader) (*http.Request, error) {
