@@ -53,6 +53,9 @@ var parts = []part{
 	{"viewers", "three hundred watch one room", measureViewers},
 	{"hostile", "a hundred thousand hostile datagrams a second", measureHostile},
 	{"idle", "a thousand empty rooms", measureIdle},
+	{"hop", "what the router adds to a request, beside NginX and HAProxy", measureHop},
+	{"failover", "a node dies with five rooms and twenty people", measureFailover},
+	{"drain", "a node with ten live rooms is drained", measureDrain},
 	{"placement", "simulated rooms on ten nodes, and what a decision takes", measurePlacement},
 }
 
