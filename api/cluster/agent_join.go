@@ -156,18 +156,39 @@ func (a *Agent) check(ctx context.Context, first bool) error {
 			}
 		}
 	}
-	return a.checkClock()
+	return a.checkClock(ctx)
 }
 
 // checkClock compares the time of day with the median of what the others wrote
-// last, which is at most seconds old.
-func (a *Agent) checkClock() error {
-	now := a.machine.Wall()
+// last. Entries that stayed in a store while it was away may be old, and this
+// process may have slept: only what is still off when all have written again counts.
+func (a *Agent) checkClock(ctx context.Context) error {
+	err := a.clockOff(ctx)
+	if errors.Is(err, ErrClockOff) {
+		a.machine.Sleep(ctx, 3*loadEvery)
+		err = a.clockOff(ctx)
+	}
+	return err
+}
+
+func (a *Agent) clockOff(ctx context.Context) error {
+	before := a.machine.Wall()
+	entries, _, err := a.list(ctx, loadsAt)
+	if err != nil {
+		return fmt.Errorf("read the members' clocks: %w", err)
+	}
+	after := a.machine.Wall()
 	var offs []time.Duration
-	for _, n := range a.view.Members() {
-		if n.Load != nil && n.Live != nil && n.Member.Name != a.cfg.Name {
-			offs = append(offs, now.Sub(n.Load.At))
+	for _, e := range entries {
+		load, err := decodeLoad(e)
+		if err != nil || load.Name == a.cfg.Name {
+			continue
 		}
+		off := before.Sub(load.At)
+		if off < 0 {
+			off = min(0, after.Sub(load.At)) // ahead of both readings, or between them
+		}
+		offs = append(offs, off)
 	}
 	if len(offs) == 0 {
 		return nil

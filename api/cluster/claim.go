@@ -63,9 +63,10 @@ type holding struct {
 	until    time.Duration
 }
 
-// granted answers the epoch of a claim that has read the directory as of a
-// revision: above all that were given before.
-func granted(revision int64) Epoch { return Epoch(revision+1) << epochBits }
+// granted answers the epoch of an owner whom the commit of a revision made so. It is
+// above all that were given before. (A revision that was read before the commit
+// would not be: between the two another may have had the room and closed it.)
+func granted(revision int64) Epoch { return Epoch(revision) << epochBits }
 
 // makeshift answers an epoch that nobody else has or will have, for a room that is
 // made while the store is away: the newest revision is this agent's own commit,
@@ -185,7 +186,7 @@ func (a *Agent) Claim(ctx context.Context, room string, s mixer.Settings, create
 
 // claim enters a new room in the directory.
 func (a *Agent) claim(ctx context.Context, m moment, r Room) (Epoch, error) {
-	e, revision, err := a.readRoom(ctx, r.ID)
+	e, _, err := a.readRoom(ctx, r.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -198,14 +199,15 @@ func (a *Agent) claim(ctx context.Context, m moment, r Room) (Epoch, error) {
 		}
 		modified = e.Modified
 	}
-	r.Owner = Owner{a.cfg.Name, m.incarnation, granted(revision)}
+	r.Owner = Owner{Node: a.cfg.Name, Incarnation: m.incarnation}
 	written, err := a.commit(ctx,
 		[]Condition{{RoomKey(r.ID), modified}, {LiveKey(a.cfg.Name), m.live}},
 		[]Write{{RoomKey(r.ID), encode(r), 0}})
 	if err != nil {
 		return 0, err
 	}
-	return r.Epoch, a.own(m, r.ID, &holding{epoch: r.Epoch, entered: true, modified: written})
+	epoch := granted(written)
+	return epoch, a.own(m, r.ID, &holding{epoch: epoch, entered: true, modified: written})
 }
 
 // readRoom reads a room's entry, nil if there is none.
@@ -289,7 +291,7 @@ func (a *Agent) take(ctx context.Context, room string, from Owner, planned bool)
 	if err := a.admits(m); err != nil {
 		return 0, err
 	}
-	e, revision, err := a.readRoom(ctx, room)
+	e, _, err := a.readRoom(ctx, room)
 	if err != nil {
 		return 0, err
 	}
@@ -302,7 +304,7 @@ func (a *Agent) take(ctx context.Context, room string, from Owner, planned bool)
 		return 0, &ElsewhereError{room, e.Owner}
 	}
 	conditions := []Condition{{RoomKey(room), e.Modified}, {LiveKey(a.cfg.Name), m.live}}
-	h := &holding{epoch: granted(revision), entered: true, planned: planned}
+	h := &holding{entered: true, planned: planned}
 	switch {
 	case own:
 		h.previous, h.planned = e.Previous, e.Previous != nil
@@ -317,10 +319,12 @@ func (a *Agent) take(ctx context.Context, room string, from Owner, planned bool)
 	}
 	h.until = a.machine.Now() + previousTime
 	r := e.Room
-	r.Owner, r.Previous = Owner{a.cfg.Name, m.incarnation, h.epoch}, h.previous
+	r.Owner, r.Previous = Owner{Node: a.cfg.Name, Incarnation: m.incarnation}, h.previous
 	if h.modified, err = a.commit(ctx, conditions, []Write{{RoomKey(room), encode(r), 0}}); err != nil {
 		return 0, err
 	}
+	h.epoch = granted(h.modified)
+	r.Epoch = h.epoch
 	if err := a.own(m, room, h); err != nil {
 		return 0, err
 	}

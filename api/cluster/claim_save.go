@@ -158,7 +158,7 @@ func (a *Agent) settleRoom(ctx context.Context, room string) error {
 // enter puts a room into the directory that was made while the store was away. If
 // another has it, it is moved out to that one.
 func (a *Agent) enter(ctx context.Context, room string, h *holding, r Room, version uint64) error {
-	e, revision, err := a.readRoom(ctx, room)
+	e, _, err := a.readRoom(ctx, room)
 	if err != nil {
 		return fmt.Errorf("enter room %s: %w", room, err)
 	}
@@ -178,13 +178,13 @@ func (a *Agent) enter(ctx context.Context, room string, h *holding, r Room, vers
 			conditions = append(conditions, death)
 		}
 	}
-	r.Epoch = granted(revision)
+	r.Epoch = 0 // the commit's
 	written, err := a.commit(ctx, conditions, []Write{{RoomKey(room), encode(r), 0}})
 	if err != nil {
 		return fmt.Errorf("enter room %s: %w", room, err)
 	}
 	a.mu.Lock()
-	h.epoch, h.entered, h.modified, h.version, h.saved = r.Epoch, true, written, version, true
+	h.epoch, h.entered, h.modified, h.version, h.saved = granted(written), true, written, version, true
 	a.mu.Unlock()
 	return nil
 }

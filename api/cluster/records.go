@@ -144,8 +144,10 @@ type Death struct {
 }
 
 // Epoch is one stretch of a room's life on one node. It rises with each owner. Those
-// that the store has granted are even; a room that was made while the store was
-// away has an odd one until it is entered.
+// that the store has granted are even: the revision of the commit that made the
+// owner so, shifted by epochBits. No commit knows its own revision, so it writes 0,
+// and whoever reads puts the revision there. A room that was made while the store
+// was away has an odd one until it is entered.
 type Epoch uint64
 
 // Owner is where a room is.
@@ -270,10 +272,16 @@ func decodeDeath(e Entry) (*Death, error) {
 	})
 }
 
+// decodeRoom reads a room's entry. Where the record has no epoch, the commit that
+// wrote it has changed the owner, and the epoch is that commit's.
 func decodeRoom(e Entry) (*Room, error) {
-	return decode(e, roomsAt, func(r *Room) ([]string, bool) {
+	r, err := decode(e, roomsAt, func(r *Room) ([]string, bool) {
 		return []string{r.ID}, validIDs(r.Node, string(r.Incarnation))
 	})
+	if err == nil && r.Epoch == 0 {
+		r.Epoch = granted(e.Modified)
+	}
+	return r, err
 }
 
 // ValidAddress answers why a text is no address of a member, or nil.
