@@ -145,7 +145,7 @@ func (h *host) watch(id string, n *home) {
 	release := !n.left
 	delete(h.homes, id)
 	h.mu.Unlock()
-	if release {
+	if release && h.s.cfg.Cluster != nil {
 		h.s.cfg.Cluster.Release(id)
 	}
 	close(n.gone)

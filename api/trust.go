@@ -124,10 +124,15 @@ func misdirected(id, node string) *Problem {
 	return p
 }
 
-// directed turns the end of a room into a Problem that says where it went on.
+// directed turns the end of a room, and a recording that is not here, into a
+// Problem that says where the room is.
 func (s *Server) directed(c echo.Context, err error) error {
-	if err == nil || s.cfg.Cluster == nil || problemOf(err).Code != mixer.ErrRoomClosed.Code() {
+	if err == nil || s.cfg.Cluster == nil {
 		return err
 	}
-	return s.elsewhere(c.Param("room"), err)
+	switch problemOf(err).Code {
+	case mixer.ErrRoomClosed.Code(), "recording_not_found":
+		return s.elsewhere(c.Param("room"), err)
+	}
+	return err
 }
