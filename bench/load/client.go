@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -42,6 +43,10 @@ type Client struct {
 	loop   *loop
 	sender *sender
 
+	onSound func(at time.Time, payload []byte) // may be nil
+	mute    atomic.Bool                        // what comes is not what is listened to
+	last    atomic.Int64                       // when something authentic came, in Unix nanoseconds
+
 	receiver // owned by the loop
 	voice    // owned by the sender
 }
@@ -52,6 +57,12 @@ func (l *Load) join(ctx context.Context, i int, join Join) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.joined(ctx, join)
+}
+
+// joined takes a new client through offer, answer and handshake; where that
+// fails nothing of it is left.
+func (c *Client) joined(ctx context.Context, join Join) (*Client, error) {
 	if err := c.negotiate(ctx, join); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -100,6 +111,9 @@ func (l *Load) newClient(i int) (*Client, error) {
 	c := &Client{
 		index: i, cfg: &l.cfg, socket: socket, loop: l.loop, sender: l.sender,
 		up: make(chan struct{}), down: make(chan struct{}),
+	}
+	if told := l.cfg.OnSound; told != nil {
+		c.onSound = func(at time.Time, payload []byte) { told(i, at, payload) }
 	}
 	c.pipe = newPipe(socket, &c.keys)
 	logs := logging.NewDefaultLoggerFactory()

@@ -14,6 +14,10 @@
 // sends Opus packets with their levels (RFC 6464), and a report each second. It
 // asks for nothing again and for no key frame, and decodes nothing.
 //
+// A client that follows its room ([Load.Follow]) is one that goes along when the
+// room moves to another node and comes back when its node is lost, as the page's
+// client does.
+//
 // It needs Linux (epoll, recvmmsg). All methods may be called from any
 // goroutine.
 package load

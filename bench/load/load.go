@@ -54,6 +54,8 @@ type Config struct {
 	// Late is how much later than the fastest of its stream a packet may come before
 	// it counts as late; 0 stands for 100 ms.
 	Late time.Duration
+	// Joining is how many clients join at the same time; 0 stands for 8.
+	Joining int
 	// OnSound is told every packet of sound that the i-th client receives, decrypted,
 	// by the thread that reads: it may not keep it, take its time nor call the load.
 	// May be nil.
@@ -78,6 +80,11 @@ type Load struct {
 	loop   *loop
 	sender *sender
 
+	began  time.Time
+	life   context.Context // of those who follow their rooms
+	end    context.CancelFunc
+	guests sync.WaitGroup
+
 	mu      sync.Mutex
 	clients []*Client
 }
@@ -86,6 +93,9 @@ type Load struct {
 func New(cfg Config) (*Load, error) {
 	if cfg.Late == 0 {
 		cfg.Late = 100 * time.Millisecond
+	}
+	if cfg.Joining == 0 {
+		cfg.Joining = 8
 	}
 	if !cfg.Local.IsValid() {
 		cfg.Local = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -98,16 +108,14 @@ func New(cfg Config) (*Load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: make certificate: %w", err)
 	}
-	l := &Load{cfg: cfg, cert: *cert}
+	l := &Load{cfg: cfg, cert: *cert, began: time.Now()}
+	l.life, l.end = context.WithCancel(context.Background())
 	if l.loop, err = newLoop(); err != nil {
 		return nil, err
 	}
 	l.sender = newSender()
 	return l, nil
 }
-
-// joining is how many clients join at the same time.
-const joining = 8
 
 // Add joins n more clients and returns when media may flow for all of them.
 // Clients that have joined stay when another fails.
@@ -122,7 +130,7 @@ func (l *Load) Add(ctx context.Context, n int, join Join) error {
 	var work sync.WaitGroup
 	var failed sync.Once
 	var why error
-	for range min(joining, n) {
+	for range min(l.cfg.Joining, n) {
 		work.Go(func() {
 			for i := range next {
 				c, err := l.join(ctx, i, join)
@@ -170,11 +178,15 @@ func (l *Load) Client(i int) *Client {
 
 // Close lets all clients leave and waits until nothing of them is left.
 func (l *Load) Close() error {
+	l.mu.Lock()
+	l.end()
+	l.mu.Unlock()
+	l.guests.Wait()
 	l.sender.close()
 	clients := l.all()
 	errs := make([]error, len(clients))
 	var work sync.WaitGroup
-	turn := make(chan struct{}, joining)
+	turn := make(chan struct{}, l.cfg.Joining)
 	for i, c := range clients {
 		work.Go(func() {
 			turn <- struct{}{}

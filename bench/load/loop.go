@@ -170,8 +170,9 @@ func (c *Client) takeMedia(d datagram) {
 		return
 	}
 	s.take(d, c.heard.SequenceNumber, c.heard.Timestamp, c.cfg.Late)
-	if s.kind == Sound && c.cfg.OnSound != nil {
-		c.cfg.OnSound(c.index, d.at, plain[c.heard.MarshalSize():])
+	c.last.Store(d.at.UnixNano())
+	if s.kind == Sound && c.onSound != nil && !c.mute.Load() {
+		c.onSound(d.at, plain[c.heard.MarshalSize():])
 	}
 }
 
@@ -186,6 +187,7 @@ func (c *Client) takeControl(d datagram) {
 		c.refused++
 		return
 	}
+	c.last.Store(d.at.UnixNano())
 	for _, p := range packets {
 		switch p := p.(type) {
 		case *rtcp.SenderReport:
