@@ -148,29 +148,33 @@ func storeAddresses() (client, peer string, err error) {
 	return "http://" + a, "http://" + b, err
 }
 
-// startNode starts a node with a label host=name, also again after it has ended.
-func (c *cluster) startNode(ctx context.Context, name string) error {
-	n := c.nodes[name]
-	if n == nil {
-		at, err := freeAddress()
-		if err != nil {
-			return err
-		}
-		media, err := freeAddress()
-		if err != nil {
-			return err
-		}
-		n = &clusterNode{name: name, url: "http://" + at, args: []string{
-			"node", "--dev", "--cluster", strings.Join(c.storeAt, ","), "--http", at, "--udp", media, "--data", filepath.Join(c.dir, name),
-			"--set", "node=" + name, "--set", "cluster.labels=host=" + name,
-		}}
-	}
-	var err error
-	if n.process, err = startProcess(ctx, c.o, n.args...); err != nil {
+// prepareNode chooses the addresses of a node with a label host=name.
+func (c *cluster) prepareNode(name string) error {
+	at, err := freeAddress()
+	if err != nil {
 		return err
 	}
-	c.nodes[name] = n
+	media, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	c.nodes[name] = &clusterNode{name: name, url: "http://" + at, args: []string{
+		"node", "--dev", "--cluster", strings.Join(c.storeAt, ","), "--http", at, "--udp", media, "--data", filepath.Join(c.dir, name),
+		"--set", "node=" + name, "--set", "cluster.labels=host=" + name,
+	}}
 	return nil
+}
+
+// startNode starts a node, also again after it has ended.
+func (c *cluster) startNode(ctx context.Context, name string) error {
+	if c.nodes[name] == nil {
+		if err := c.prepareNode(name); err != nil {
+			return err
+		}
+	}
+	var err error
+	c.nodes[name].process, err = startProcess(ctx, c.o, c.nodes[name].args...)
+	return err
 }
 
 // put creates a room through the router.

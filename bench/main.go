@@ -34,6 +34,8 @@ type options struct {
 	cache   string        // a folder for clips
 	seconds time.Duration // of one measurement
 	runs    int
+	outage  time.Duration // how long the store is away
+	fences  int           // how often a node is stopped or cut off
 	out     io.Writer
 }
 
@@ -56,6 +58,10 @@ var parts = []part{
 	{"hop", "what the router adds to a request, beside NginX and HAProxy", measureHop},
 	{"failover", "a node dies with five rooms and twenty people", measureFailover},
 	{"drain", "a node with ten live rooms is drained", measureDrain},
+	{"leader", "the leader of three stores dies under requests", measureLeader},
+	{"outage", "the only store is away for a while", measureOutage},
+	{"fence", "a node is stopped or cut off for longer than its lease", measureFence},
+	{"storm", "650 clients come back at once", measureStorm},
 	{"placement", "simulated rooms on ten nodes, and what a decision takes", measurePlacement},
 }
 
@@ -67,6 +73,8 @@ func main() {
 	flag.StringVar(&o.cache, "cache", ".cache/bench", "folder for clips")
 	flag.DurationVar(&o.seconds, "time", 20*time.Second, "length of one measurement")
 	flag.IntVar(&o.runs, "runs", 3, "measurements of which the median counts")
+	flag.DurationVar(&o.outage, "outage", time.Minute, "how long the store is away in outage")
+	flag.IntVar(&o.fences, "fences", 200, "how often a node is stopped or cut off in fence")
 	floor := flag.String("floor", "", "only run the bare codecs on these clips, and print their share: what room does by itself")
 	path := flag.String("path", "", "only serve participants on plane or pion: what path does by itself")
 	flag.Parse()

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds the steps of joining and leaving.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 var errNotConnected = errors.New("not connected in time")
 
