@@ -80,12 +80,10 @@ func (p *Planner) Place(now time.Duration, r Request) Decision {
 	}
 	p.ranked = Order(p.ranked[:0], r.Hash, p.seats)
 	d.Candidates = make([]Choice, len(p.ranked))
-	p.ask(now, &r, &d, pool.Release)
-	best := p.best(&d, pool.Top)
+	best := p.settle(now, &r, &d, pool.Release)
 	if best < 0 && pool.Release != "" && pool.AnyRelease {
 		d.AnyRelease = true
-		p.ask(now, &r, &d, "")
-		best = p.best(&d, pool.Top)
+		best = p.settle(now, &r, &d, "")
 	}
 	if best >= 0 {
 		d.Chosen = d.Candidates[best].Node
@@ -93,12 +91,30 @@ func (p *Planner) Place(now time.Duration, r Request) Decision {
 	return d
 }
 
-// ask fills in what each node says to a room.
-func (p *Planner) ask(now time.Duration, r *Request, d *Decision, release string) {
+// settle answers the number of the candidate to choose, or -1. Where only what
+// is reserved speaks against all of them, what they have to do decides: rooms
+// that are made in numbers ahead of their time cost nothing yet.
+func (p *Planner) settle(now time.Duration, r *Request, d *Decision, release string) int {
+	for _, promised := range []bool{true, false} {
+		p.ask(now, r, d, release, promised)
+		if best := p.best(d, r.pool().Top); best >= 0 {
+			return best
+		}
+	}
+	return -1
+}
+
+// ask fills in what each node says to a room; promised tells whether what is
+// reserved counts against its ceiling.
+func (p *Planner) ask(now time.Duration, r *Request, d *Decision, release string, promised bool) {
 	pool := r.pool()
 	for i, ranked := range p.ranked {
 		n := p.nodes[ranked.Seat]
-		why := p.why(now, n, r, d.Cost, release)
+		load := n.CPU
+		if promised {
+			load = n.load()
+		}
+		why := p.why(now, n, r, load+d.Cost, release)
 		d.Candidates[i] = Choice{
 			Node: n.Name, Score: ranked.Score, CPU: n.CPU, Reserved: n.reserved, Predicted: n.load() + d.Cost,
 			Preferred: pool.Preferred(n.Labels), Accepts: why == "", Why: why,
@@ -108,7 +124,7 @@ func (p *Planner) ask(now time.Duration, r *Request, d *Decision, release string
 
 // why answers why a node does not accept a room, or nothing. What nodes measure
 // plays no part while the store is away.
-func (p *Planner) why(now time.Duration, n *node, r *Request, cost float64, release string) string {
+func (p *Planner) why(now time.Duration, n *node, r *Request, load float64, release string) string {
 	pool := r.pool()
 	if why, ok := pool.Admits(n.Labels); !ok {
 		return why
@@ -128,7 +144,7 @@ func (p *Planner) why(now time.Duration, n *node, r *Request, cost float64, rele
 		return whyRefused
 	case n.full(pool):
 		return whyFull
-	case !r.Rescue && n.Capacity > 0 && n.load()+cost > cmp.Or(pool.Ceiling, p.config.Ceiling)*n.Capacity:
+	case !r.Rescue && n.Capacity > 0 && load > cmp.Or(pool.Ceiling, p.config.Ceiling)*n.Capacity:
 		return whyCeiling
 	}
 	return ""

@@ -60,6 +60,32 @@ func TestABurstSpreads(t *testing.T) {
 	}
 }
 
+// TestRoomsAreMadeAheadOfTheirTime holds that what is only promised refuses no
+// room, and that what a node does refuse it.
+func TestRoomsAreMadeAheadOfTheirTime(t *testing.T) {
+	p := NewPlanner(Config{})
+	nodes := cluster(2)
+	p.Nodes(0, nodes)
+	count := map[string]int{}
+	for i := range 200 { // expected to cost 20,000, of which the nodes have 8,000
+		r := ask(fmt.Sprintf("room-%d", i))
+		d := p.Place(sec, r)
+		if d.Chosen == "" {
+			t.Fatalf("room %d is refused: %+v", i, d.Candidates)
+		}
+		p.Charge(sec, r, d.Chosen)
+		count[d.Chosen]++
+	}
+	if n := count["node-0"]; n != 100 {
+		t.Errorf("%d of 200 are on one of two nodes", n)
+	}
+	nodes[0].CPU, nodes[1].CPU = 3700, 3700
+	p.Nodes(2*sec, nodes)
+	if d := p.Place(2*sec, ask("late")); d.Chosen != "" || d.Candidates[0].Why != whyCeiling {
+		t.Errorf("busy nodes take a room: %+v", d)
+	}
+}
+
 func TestTheOrderDecidesBetweenEquals(t *testing.T) {
 	p := NewPlanner(Config{})
 	p.Nodes(0, cluster(10))
