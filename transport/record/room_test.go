@@ -70,3 +70,58 @@ func TestRealRoom(t *testing.T) {
 		t.Errorf("told %v", got)
 	}
 }
+
+// TestRealRoomGoesOn moves a recording between mixers' rooms, planned: it plays
+// on through both files, and the second follows the first by its times.
+func TestRealRoomGoesOn(t *testing.T) {
+	a, b := open(t, Config{Node: "a"}), open(t, Config{Node: "b"})
+	made := func(id string) *mixer.Room {
+		rooms, err := mixer.NewRooms(mixer.Config{Codecs: webmtest.Codecs{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		room, err := rooms.Create(id, settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return room
+	}
+	old := made("real")
+	i, err := a.Start(context.Background(), old, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(1200 * time.Millisecond) // rooms have a real clock
+	was := running(t, a, "real")
+	room := made("real")
+	if err := b.Continue(room, was, GapMoved); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(300 * time.Millisecond)
+	a.HandOver("real")
+	old.Close("moved")
+	<-time.After(1200 * time.Millisecond)
+	room.Close("deleted")
+	first, err := a.Get("real", i.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.Get("real", i.ID)
+	if err != nil || second.State != Complete || !second.StartedAt.Equal(i.StartedAt) {
+		t.Fatalf("%+v, %v", second, err)
+	}
+	for m, part := range map[*Manager]Info{a: first, b: second} {
+		if len(part.Files) != 1 {
+			t.Fatalf("%+v", part)
+		}
+		webmtest.Check(t, m.path(part, 0), 320, 180, time.Duration(part.Files[0].DurationS*float64(time.Second)))
+		webmtest.Decode(t, m.path(part, 0))
+	}
+	if len(second.Gaps) != 1 || second.Gaps[0].Reason != GapMoved || !near(second.Gaps[0].OffsetS, was.DurationS, 0.001) {
+		t.Errorf("gaps %+v after %v s", second.Gaps, was.DurationS)
+	}
+	covered := second.Gaps[0].OffsetS + second.Gaps[0].DurationS + second.Files[0].DurationS
+	if all := time.Since(i.StartedAt).Seconds(); covered > all+0.1 || covered < all-1 {
+		t.Errorf("%v s are accounted for, of %v", covered, all)
+	}
+}
