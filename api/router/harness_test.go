@@ -92,8 +92,8 @@ func inWorld(t *testing.T, run bool, change func(*Config), nodes []string, test 
 			}
 			w.mu.Unlock()
 			running.Wait()
+			time.Sleep(10 * time.Second) // what the test began ends
 			_ = w.store.Close()
-			time.Sleep(time.Millisecond) // what the test began ends
 			if t.Failed() {
 				t.Log(w.log.String())
 			}

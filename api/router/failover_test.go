@@ -1,0 +1,263 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tutti/api/cluster"
+)
+
+// homes answers on which node each room is, by the directory.
+func (w *world) homes() map[string]string {
+	homes := map[string]string{}
+	for _, e := range w.view.Rooms() {
+		homes[e.ID] = e.Node
+	}
+	return homes
+}
+
+// until waits in virtual time until a condition holds, and answers how long.
+func (w *world) until(what string, atMost time.Duration, holds func() bool) time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	for !holds() {
+		if time.Since(began) > atMost {
+			w.t.Fatalf("not within %v: %s; %v", atMost, what, w.homes())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+func (w *world) nowhereOn(name string) func() bool {
+	return func() bool {
+		for _, home := range w.homes() {
+			if home == name {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// TestCrash holds that the rooms of a process that is gone are elsewhere at once.
+func TestCrash(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b", "c"}, func(w *world) {
+		for i := range 40 {
+			w.own(fmt.Sprintf("r%d", i), "a")
+		}
+		w.own("other", "b")
+		w.node("a").kill()
+		if took := w.until("all rooms are elsewhere", 2*time.Second, w.nowhereOn("a")); took > 500*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		if !w.agent.had("a refused") || w.agent.had("a granted") {
+			t.Errorf("certified: %v", w.agent.asked)
+		}
+		if w.homes()["other"] != "b" {
+			t.Error("a room of another node has moved")
+		}
+		if len(w.homes()) != 41 {
+			t.Errorf("%d rooms", len(w.homes()))
+		}
+	})
+}
+
+// TestLeaseEnds holds that a node that is away and listens still is certified by
+// grants, asked for until they are there.
+func TestLeaseEnds(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		w.agent.no = cluster.ErrNotProven
+		w.leaseEnds("a")
+		time.Sleep(3 * time.Second)
+		if w.homes()["r1"] != "a" {
+			t.Fatal("taken from a node whose death nobody has certified")
+		}
+		asked := len(w.agent.asked)
+		if asked < 5 || asked > 8 || slices.ContainsFunc(w.agent.asked, func(s string) bool { return s != "a granted" }) {
+			t.Errorf("asked %v", w.agent.asked)
+		}
+		w.agent.mu.Lock()
+		w.agent.no = nil
+		w.agent.mu.Unlock()
+		w.until("r1 is on b", time.Second, w.nowhereOn("a"))
+	})
+}
+
+// TestNodeComesBack holds that a node that was away for a moment keeps its rooms.
+func TestNodeComesBack(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		w.agent.no = cluster.ErrNotProven
+		w.leaseEnds("a")
+		time.Sleep(time.Second)
+		w.node("a").register()
+		w.agent.mu.Lock()
+		w.agent.no = nil
+		w.agent.mu.Unlock()
+		asked := len(w.agent.asked)
+		time.Sleep(5 * time.Second)
+		if w.homes()["r1"] != "a" || len(w.agent.asked) != asked {
+			t.Errorf("%v, asked %v", w.homes(), w.agent.asked)
+		}
+	})
+}
+
+// TestRestart holds that the rooms of a node's former run are brought back.
+func TestRestart(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		n := w.node("a")
+		n.mu.Lock()
+		n.run, n.rooms = "a-2", map[string]cluster.Epoch{}
+		n.mu.Unlock()
+		n.register()
+		w.put(cluster.DeathKey("a", "a-1"), cluster.Death{Node: "a", Incarnation: "a-1", Evidence: cluster.Replaced, By: "a", At: time.Now()})
+		w.until("r1 is owned by a run that lives", time.Second, func() bool {
+			e, _ := w.view.Room("r1")
+			return !w.router.orphaned(e)
+		})
+	})
+}
+
+// TestFreshRouter holds that a router finds what is to be done when it starts.
+func TestFreshRouter(t *testing.T) {
+	inWorld(t, false, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		if err := w.agent.Certify(w.t.Context(), "a", cluster.Stated); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(w.t.Context())
+		done := make(chan error)
+		go func() { done <- w.router.Run(ctx) }()
+		w.until("r1 is on b", time.Second, w.nowhereOn("a"))
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestRescueGoesOn holds that a room is offered to the next where one declines,
+// and again later where all do.
+func TestRescueGoesOn(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b", "c"}, func(w *world) {
+		w.own("r1", "a")
+		full := func(rw http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/take") {
+				problem(rw, 503, "too_many_rooms")
+				return true
+			}
+			return false
+		}
+		for _, name := range []string{"b", "c"} {
+			w.node(name).mu.Lock()
+			w.node(name).answer = full
+			w.node(name).mu.Unlock()
+		}
+		w.node("a").kill()
+		time.Sleep(10 * time.Second)
+		if w.homes()["r1"] != "a" {
+			t.Fatal("taken though all declined")
+		}
+		w.node("c").mu.Lock()
+		w.node("c").answer = nil
+		w.node("c").mu.Unlock()
+		w.until("r1 is on c", 10*time.Second, func() bool { return w.homes()["r1"] == "c" })
+	})
+}
+
+// TestRoutersStandBack holds that of several routers one goes first for each
+// room, and the others when it does not.
+func TestRoutersStandBack(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
+		for _, name := range []string{"router-2", "router-3"} {
+			w.put(cluster.MemberKey(name), cluster.Member{Name: name, Role: cluster.RouterRole, Address: "http://x.test", Since: w.began, Incarnation: "x"})
+			w.put(cluster.LiveKey(name), cluster.Live{Name: name, Role: cluster.RouterRole, Incarnation: "x", Address: "http://x.test", State: cluster.Active, Since: w.began})
+		}
+		ranks := map[int]int{}
+		for i := range 30 {
+			room := fmt.Sprintf("r%d", i)
+			w.own(room, "a")
+			ranks[w.router.rank(room)]++
+		}
+		if len(ranks) != 3 || ranks[0] < 3 || ranks[1] < 3 || ranks[2] < 3 {
+			t.Errorf("ranks %v", ranks)
+		}
+		w.node("a").kill()
+		time.Sleep(400 * time.Millisecond)
+		left := 0
+		for room, home := range w.homes() {
+			if home == "a" {
+				left++
+			} else if w.router.rank(room) != 0 {
+				t.Errorf("%s was not for this router to take first", room)
+			}
+		}
+		if left != ranks[1]+ranks[2] {
+			t.Errorf("%d rooms left, ranks %v", left, ranks)
+		}
+		w.until("all rooms are on b", 2*time.Second, w.nowhereOn("a"))
+	})
+}
+
+// TestFailoverFigures holds that what was done is counted.
+func TestFailoverFigures(t *testing.T) {
+	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		w.node("a").kill()
+		w.until("r1 is on b", time.Second, w.nowhereOn("a"))
+		w.do("GET", "/metrics", "").is(200).
+			says(`tutti_router_moves_total{reason="failover"} 1`).says("tutti_router_failovers_total 1").
+			says(`tutti_router_deaths_certified_total{evidence="refused"} 1`).says("tutti_router_failover_seconds_count 1")
+	})
+}
+
+func TestPortsThatRefuse(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://10.0.0.1:8080": "10.0.0.1:8080", "https://node": "node:443", "http://node": "node:80", "http://[::1]:9": "[::1]:9",
+	} {
+		if got := hostPort(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+	inWorld(t, false, nil, []string{"a"}, func(w *world) {
+		if w.router.refuses(w.t.Context(), "http://a.test:80") {
+			t.Error("a port that is open refuses")
+		}
+		if w.router.refuses(w.t.Context(), "http://gone.test:80") {
+			t.Error("a host that cannot be reached counts as refusing")
+		}
+		w.node("a").kill()
+		if !w.router.refuses(w.t.Context(), "http://a.test:80") {
+			t.Error("a port that is closed does not refuse")
+		}
+	})
+}
+
+func TestTakeIsRefusedByCode(t *testing.T) {
+	inWorld(t, false, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		e, _ := w.view.Room("r1")
+		to, _ := w.router.named("b")
+		stale := *e
+		stale.Epoch--
+		var no *declined
+		if _, err := w.router.take(w.t.Context(), to, &stale, false); !errors.As(err, &no) || no.code != "conflict" {
+			t.Errorf("%v", err)
+		}
+		epoch, err := w.router.take(w.t.Context(), to, e, true)
+		if err != nil || epoch != e.Epoch+2 {
+			t.Errorf("epoch %d: %v", epoch, err)
+		}
+	})
+}
