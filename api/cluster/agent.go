@@ -348,11 +348,15 @@ func (a *Agent) letGo() {
 	a.mu.Unlock()
 	for _, id := range sorted(maps.Keys(moved)) {
 		e, ok := a.view.Room(id)
-		if !ok {
-			continue
-		}
 		a.mu.Lock()
 		h := a.rooms[id]
+		if !ok {
+			if h != nil {
+				h.saved = false // so that it is saved anew, and entered again if need be
+			}
+			a.mu.Unlock()
+			continue
+		}
 		out := h != nil && h.entered && e.Modified > h.modified && !a.owns(e.Owner)
 		a.mu.Unlock()
 		if out {

@@ -75,9 +75,11 @@ func (a *Agent) join(ctx context.Context, first bool) error {
 		}
 		a.machine.Sleep(ctx, 20*time.Millisecond)
 	}
-	t, i := a.begin()
 	logged := ""
 	for ctx.Err() == nil {
+		// A try whose answer was lost may have arrived, and its incarnation may have
+		// been certified dead since: each try has its own.
+		t, i := a.begin()
 		err := a.check(ctx, first)
 		if err == nil {
 			err = a.register(ctx, t, i)
@@ -266,7 +268,7 @@ func (a *Agent) predecessor(ctx context.Context, i Incarnation, member *memberEn
 	case member != nil:
 		old, address = member.Incarnation, member.Address
 	}
-	if old == "" || old == i { // i: an earlier try has arrived
+	if old == "" {
 		return nil, nil
 	}
 	death := &Death{Node: a.cfg.Name, Incarnation: old, Evidence: Replaced, By: a.cfg.Name, At: a.machine.Wall()}

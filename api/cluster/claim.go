@@ -393,6 +393,12 @@ func (a *Agent) restore(ctx context.Context, m moment, h *holding, r Room) error
 		a.log.Error("a room that was taken cannot be made", "room", r.ID, "epoch", h.epoch, "error", err)
 		return fmt.Errorf("restore room %s: %w: %w", r.ID, ErrOverloaded, err)
 	case !still:
+		// Taken away meanwhile, or the member is fenced, which closes it before the next
+		// tenure begins.
+		if e, ok := a.view.Room(r.ID); ok && a.current() == m.tenure {
+			a.cfg.Host.MoveOut(r.ID, e.Owner)
+			return &ElsewhereError{r.ID, e.Owner}
+		}
 		return ErrFenced
 	}
 	a.log.Info("a room was taken", "room", r.ID, "epoch", h.epoch, "planned", h.planned)

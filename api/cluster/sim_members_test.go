@@ -26,7 +26,7 @@ func (s *simulation) boot(m *simMachine) {
 	p := &process{sim: s, machine: m, running: map[*coroutine]bool{}}
 	m.process = p
 	p.host = &simHost{process: p, rooms: map[string]*simRoom{}}
-	log := slog.New(s.log).With("t", slog.AnyValue(simClock{s}))
+	log := slog.New(s.log)
 	store := simStore{p}
 	p.view = NewViewAt(store, log, func() time.Duration { return s.now })
 	c := AgentConfig{
@@ -55,11 +55,6 @@ func (s *simulation) boot(m *simMachine) {
 		p.start(s.now, p.serve)
 	}
 }
-
-// simClock is a log's time.
-type simClock struct{ s *simulation }
-
-func (c simClock) String() string { return c.s.now.String() }
 
 // simPeers is the network as a process reaches it.
 type simPeers struct{ process *process }
@@ -121,6 +116,7 @@ func (n simPeers) Ask(_ context.Context, address string, kind ask, q Question) (
 	var given Answer
 	err = n.call(address, peerTime, func(p *process) {
 		given = p.agent.answer(kind, q)
+		p.agent.log.Debug("asked", "kind", kind, "by", q.Node, "inc", q.Incarnation, "yes", given.Yes)
 		p.sim.checks.promised(p.sim, p, kind, q, given)
 	})
 	if err != nil {

@@ -22,17 +22,16 @@ const (
 // simulate runs one history.
 func simulate(seed uint64, out io.Writer) (*simulation, error) {
 	s := &simulation{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), cut: map[link]int{}, counts: map[string]int{},
-		checks: newSimChecks(), faults: true,
-		log: slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		rng: rand.New(rand.NewPCG(seed, 1)), cut: map[link]int{}, counts: map[string]int{},
+		checks: newSimChecks(), faults: true, log: slog.DiscardHandler,
+	}
+	if out != io.Discard {
+		s.log = slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
-				return slog.Attr{}
+				return slog.String("t", (s.now - time.Hour).String())
 			}
 			return a
-		}}),
-	}
-	if out == io.Discard {
-		s.log = slog.DiscardHandler
+		}})
 	}
 	s.store = NewMemoryAt(func() time.Duration { return s.now })
 	s.now = time.Hour // not at the beginning of the clock

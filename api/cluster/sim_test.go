@@ -17,7 +17,6 @@ import (
 
 // simulation is one run.
 type simulation struct {
-	seed    uint64
 	rng     *rand.Rand
 	now     time.Duration
 	events  eventHeap
@@ -25,16 +24,15 @@ type simulation struct {
 	current *coroutine
 
 	store    *Memory
-	down     bool             // the store answers nobody
-	slow     bool             // and late
-	cut      map[link]int     // links that carry nothing, by how many faults
-	machines []*simMachine    // by name
-	trace    uint64           // of all that happened, to compare runs
-	log      slog.Handler     // of the agents
-	checks   *simChecks       //
-	faults   bool             // still to come
-	counts   map[string]int   // of what happened, to see that it does
-	arrived  map[string]int64 // rooms: revision checked up to
+	down     bool         // the store answers nobody
+	slow     bool         // and late
+	cut      map[link]int // links that carry nothing, by how many faults
+	machines []*simMachine
+	trace    uint64         // of all that happened, to compare runs
+	log      slog.Handler   // of the agents
+	checks   *simChecks     //
+	faults   bool           // still to come
+	counts   map[string]int // of what happened, to see that it does
 }
 
 // link is one direction between two members, or a member and the store.
@@ -326,6 +324,9 @@ func (st simStore) Commit(ctx context.Context, conditions []Condition, writes []
 		revision, err = s.store.Commit(context.Background(), conditions, writes)
 		if err == nil {
 			s.checks.written(s, writes, revision)
+			if s.log != slog.DiscardHandler {
+				st.process.agent.log.Debug("commit", "writes", simWrites(writes), "revision", revision)
+			}
 		}
 		return err
 	})
@@ -387,4 +388,13 @@ func (p *process) watch() {
 		p.view.sign()
 		p.view.update(u)
 	}
+}
+
+// simWrites answers the keys that a commit has written, for the log.
+func simWrites(writes []Write) string {
+	text := ""
+	for _, w := range writes {
+		text += fmt.Sprintf("%s=%s ", w.Key, w.Value)
+	}
+	return text
 }
