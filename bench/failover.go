@@ -9,7 +9,6 @@ import (
 const (
 	failoverRooms  = 5
 	failoverPeople = 4 // in each
-	killings       = 50
 )
 
 // pinned lets rooms whose name begins with a node's go there, as long as it is
@@ -31,14 +30,14 @@ func measureFailover(ctx context.Context, o options) error {
 	}
 	defer c.stop()
 	var again series
-	for n := range killings {
+	for n := range o.kills {
 		one, err := c.killOnce(ctx, n)
 		if err != nil {
 			return fmt.Errorf("killing %d: %w", n+1, err)
 		}
 		again = append(again, one...)
 	}
-	fmt.Fprintf(o.out, "A node with %d rooms of %d people with sound is killed (SIGKILL), %d times; the rooms go to two other nodes. From the\nkill until each of them hears others again, by what its client plays.\n\n", failoverRooms, failoverPeople, killings)
+	fmt.Fprintf(o.out, "A node with %d rooms of %d people with sound is killed (SIGKILL), %d times; the rooms go to two other nodes. From the\nkill until each of them hears others again, by what its client plays.\n\n", failoverRooms, failoverPeople, o.kills)
 	fmt.Fprintf(o.out, "| sound again | median s | p95 s | worst s |\n|---|---|---|---|\n| %d people | %.2f | %.2f | %.2f |\n",
 		len(again), again.median(), again.percentile(95), again.percentile(100))
 	return nil

@@ -36,6 +36,7 @@ type options struct {
 	runs    int
 	outage  time.Duration // how long the store is away
 	fences  int           // how often a node is stopped or cut off
+	kills   int           // how often a node dies
 	out     io.Writer
 }
 
@@ -74,6 +75,7 @@ func main() {
 	flag.DurationVar(&o.seconds, "time", 20*time.Second, "length of one measurement")
 	flag.IntVar(&o.runs, "runs", 3, "measurements of which the median counts")
 	flag.DurationVar(&o.outage, "outage", time.Minute, "how long the store is away in outage")
+	flag.IntVar(&o.kills, "kills", 50, "how often a node dies in failover")
 	flag.IntVar(&o.fences, "fences", 200, "how often a node is stopped or cut off in fence")
 	floor := flag.String("floor", "", "only run the bare codecs on these clips, and print their share: what room does by itself")
 	path := flag.String("path", "", "only serve participants on plane or pion: what path does by itself")
