@@ -106,7 +106,11 @@ func newBucket(rate float64, size int) bucket {
 
 // refill lets time pass: tokens come, and the backlog shrinks as it is served.
 func (b *bucket) refill(now time.Time) {
-	if passed := now.Sub(b.at).Seconds(); passed > 0 && !b.at.IsZero() {
+	passed := now.Sub(b.at).Seconds()
+	if passed <= 0 {
+		return // a clock that goes back gives nothing, now or later
+	}
+	if !b.at.IsZero() {
 		b.tokens = min(b.size, b.tokens+b.rate*passed)
 		b.backlog = max(0, b.backlog-b.rate*passed)
 	}

@@ -460,7 +460,9 @@ func TestTokensAreMintedByAnyNode(t *testing.T) {
 }
 
 func TestTenantOfTheToken(t *testing.T) {
-	inWorld(t, false, func(c *Config) { c.Rules = mustRules(t, "rules:\n- {name: x, match: {tenant: clinic}, pool: {require: {name: c}}}\n- {name: rest, pool: {forbid: {name: c}}}\n") }, []string{"a", "b", "c"}, func(w *world) {
+	inWorld(t, false, func(c *Config) {
+		c.Rules = mustRules(t, "rules:\n- {name: x, match: {tenant: clinic}, pool: {require: {name: c}}}\n- {name: rest, pool: {forbid: {name: c}}}\n")
+	}, []string{"a", "b", "c"}, func(w *world) {
 		token, err := auth.Mint(w.token, auth.Grant{Room: "*", Role: auth.Admin, Tenant: "clinic"}, time.Hour, time.Now())
 		if err != nil {
 			t.Fatal(err)
