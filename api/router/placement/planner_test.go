@@ -188,7 +188,7 @@ func TestPredictionNarrows(t *testing.T) {
 	expect := func(tenant, kind, basis string, least, most float64) {
 		t.Helper()
 		d := p.Place(1000*sec, Request{Tenant: tenant, Kind: kind, Purpose: "live", Room: "new"})
-		if d.Basis != basis || d.Cost < least || d.Cost > most {
+		if d.Basis != basis || !(d.Cost >= least && d.Cost <= most) {
 			t.Errorf("%s, %s: %v by %s, not by %s", tenant, kind, d.Cost, d.Basis, basis)
 		}
 	}
