@@ -161,7 +161,9 @@ func newMember(t testing.TB, change func(*Config)) *member {
 }
 
 // passed are headers of a request that a router passes on.
-func passed(more ...string) []string { return append([]string{"Tutti-Cluster-Key: " + theKey}, more...) }
+func passed(more ...string) []string {
+	return append([]string{"Tutti-Cluster-Key: " + theKey}, more...)
+}
 
 // eventually waits for another goroutine to come to something.
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -132,9 +132,13 @@ func (h *host) settle(id string, n *home, r *mixer.Room, fill func(*home)) error
 	}
 	n.room = r
 	fill(n)
+	moved := n.movedTo != ""
 	h.mu.Unlock()
 	close(n.made)
 	go h.watch(id, n)
+	if moved {
+		go h.seeOff(r)
+	}
 	return nil
 }
 
@@ -243,7 +247,7 @@ func (h *host) halfOf(id string) *mixer.Room {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n := h.homes[id]; n != nil && n.movedTo != "" {
-		return n.room
+		return n.room // nil while it is being made
 	}
 	return nil
 }
@@ -263,14 +267,16 @@ func (h *host) movedTo(id string) (node string, moved bool) {
 func (h *host) MoveOut(room string, to cluster.Owner) {
 	h.mu.Lock()
 	n := h.homes[room]
-	if n == nil || n.room == nil || n.left {
+	if n == nil || n.left {
 		h.mu.Unlock()
 		return
 	}
 	n.left, n.movedTo = true, to.Node
 	r := n.room
 	h.mu.Unlock()
-	go h.seeOff(r)
+	if r != nil { // else it is being made, and goes when it is
+		go h.seeOff(r)
+	}
 }
 
 // seeOff is what becomes of the old half of a room.

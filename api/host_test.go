@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,8 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"crypto/sha256"
 
 	"tutti/api/auth"
 	"tutti/api/cluster"
@@ -342,6 +341,28 @@ func TestMovedBackAtOnce(t *testing.T) {
 		}
 		if got := m.cluster.took(); len(got) != 0 {
 			t.Errorf("%q", got)
+		}
+	})
+}
+
+// A room that moves on while it is being made goes when it is there.
+func TestMovedWhileItIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMember(t, nil)
+		m.cluster.claims = make(chan struct{})
+		answered := make(chan answer)
+		go func() { answered <- m.json("PUT", "/v1/rooms/r1", m.admin(), "{}") }()
+		synctest.Wait()
+		m.host.MoveOut("r1", cluster.Owner{Node: "node-2"})
+		close(m.cluster.claims)
+		<-answered
+		r, err := m.rooms.Get("r1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(leaveAfter + 200*time.Millisecond)
+		if !over(r) {
+			t.Error("it stays")
 		}
 	})
 }
