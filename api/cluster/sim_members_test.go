@@ -49,9 +49,11 @@ func (s *simulation) boot(m *simMachine) {
 			panic(err)
 		}
 	})
-	if m.role == RouterRole {
+	switch {
+	case s.quiet:
+	case m.role == RouterRole:
 		p.start(s.now, p.route)
-	} else {
+	default:
 		p.start(s.now, p.serve)
 	}
 }

@@ -19,11 +19,11 @@ const (
 	simHeal  = 15 * time.Second // by when all must be whole again
 )
 
-// simulate runs one history.
-func simulate(seed uint64, out io.Writer) (*simulation, error) {
+func newSimulation(seed uint64, out io.Writer) *simulation {
 	s := &simulation{
 		rng: rand.New(rand.NewPCG(seed, 1)), cut: map[link]int{}, counts: map[string]int{},
-		checks: newSimChecks(), faults: true, log: slog.DiscardHandler,
+		checks: newSimChecks(), faults: true, lossy: 40, log: slog.DiscardHandler,
+		now: time.Hour, // not at the beginning of the clock
 	}
 	if out != io.Discard {
 		s.log = slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -34,7 +34,12 @@ func simulate(seed uint64, out io.Writer) (*simulation, error) {
 		}})
 	}
 	s.store = NewMemoryAt(func() time.Duration { return s.now })
-	s.now = time.Hour // not at the beginning of the clock
+	return s
+}
+
+// simulate runs one history.
+func simulate(seed uint64, out io.Writer) (*simulation, error) {
+	s := newSimulation(seed, out)
 	for i := range 2 + s.rng.IntN(4) {
 		s.machines = append(s.machines, &simMachine{name: fmt.Sprintf("n%d", i), role: NodeRole})
 	}
@@ -44,17 +49,20 @@ func simulate(seed uint64, out io.Writer) (*simulation, error) {
 	for _, m := range s.machines {
 		s.boot(m)
 	}
-	defer func() {
-		for _, m := range s.machines {
-			m.process.crash()
-		}
-	}()
+	defer s.end()
 	begin := s.now
 	s.fault(begin + simChaos)
 	if err := s.until(begin + simChaos + time.Millisecond); err != nil {
 		return s, err
 	}
 	return s, s.heal()
+}
+
+// end ends all coroutines.
+func (s *simulation) end() {
+	for _, m := range s.machines {
+		m.process.crash()
+	}
 }
 
 // heal ends all faults, and waits until all is whole. One machine may stay off.

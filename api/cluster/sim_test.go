@@ -32,6 +32,8 @@ type simulation struct {
 	log      slog.Handler   // of the agents
 	checks   *simChecks     //
 	faults   bool           // still to come
+	quiet    bool           // no clients and no routers' work of its own
+	lossy    int            // one in so many answers of the store is lost
 	counts   map[string]int // of what happened, to see that it does
 }
 
@@ -290,7 +292,7 @@ func (st simStore) call(ctx context.Context, do func() error) error {
 			return
 		}
 		err = do()
-		if s.can(simStoreName, p.machine.name) && !(s.faults && s.chance(40)) {
+		if s.can(simStoreName, p.machine.name) && !(s.faults && s.chance(s.lossy)) {
 			s.at(s.now+s.latency(), func() {
 				done = true
 				wake()
