@@ -11,7 +11,7 @@ import (
 
 // followEvery is how often files are looked at. A change is taken when two looks
 // have found the same, so that none is read while it is being written.
-const followEvery = 200 * time.Millisecond
+const followEvery = 40 * time.Millisecond
 
 // fileVersion is what changes of a file when it is written or replaced.
 type fileVersion struct {
@@ -59,7 +59,7 @@ func follow(ctx context.Context, files []string, seen []fileVersion, now <-chan 
 		}
 		seen = found
 		if err := reload(); err != nil {
-			log.Error("a file was not taken; what it said before stays", "files", files, "error", oneLine(err))
+			log.Warn("a file was not taken; what it said before stays", "files", files, "error", oneLine(err))
 			continue
 		}
 		log.Info("a file was read again", "files", files)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,7 +92,11 @@ func (r *resident) open(ctx context.Context, resumes string) (staying.Session, e
 	if s.place, err = r.door.Join(ctx, staying.Offer{SDP: offer, Name: r.name, Resumes: resumes}); err != nil {
 		return nil, err
 	}
-	p.location = s.place.Location
+	at, err := url.Parse(s.place.Location)
+	if err != nil {
+		return nil, err
+	}
+	p.location = at.Path
 	if err := p.Answer(s.place.Answer); err != nil {
 		return nil, err
 	}
@@ -162,11 +167,17 @@ func (r *resident) fault(format string, args ...any) {
 	r.faults = append(r.faults, r.name+": "+fmt.Sprintf(format, args...))
 }
 
-// story answers how often the resident has moved, and come back.
-func (r *resident) story() (moves, returns int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.moves, r.returns
+// has waits until the resident has moved and come back so often, and no oftener.
+func (r *resident) has(t *testing.T, moves, returns int) {
+	t.Helper()
+	until(t, patience, func() string {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.moves > moves || r.returns > returns || len(r.faults) > 0 {
+			t.Fatalf("%s moved %d times, not %d, came back %d times, not %d: %v", r.name, r.moves, moves, r.returns, returns, r.faults)
+		}
+		return wrongIf(r.moves < moves || r.returns < returns, "%s moved %d times, not %d, came back %d times, not %d", r.name, r.moves, moves, r.returns, returns)
+	})
 }
 
 // wrong answers what should not have been.
