@@ -102,6 +102,7 @@ func TestRealRoomGoesOn(t *testing.T) {
 	old.Close("moved")
 	<-time.After(1200 * time.Millisecond)
 	room.Close("deleted")
+	all := time.Since(i.StartedAt).Seconds()
 	first, err := a.Get("real", i.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +122,7 @@ func TestRealRoomGoesOn(t *testing.T) {
 		t.Errorf("gaps %+v after %v s", second.Gaps, was.DurationS)
 	}
 	covered := second.Gaps[0].OffsetS + second.Gaps[0].DurationS + second.Files[0].DurationS
-	if all := time.Since(i.StartedAt).Seconds(); covered > all+0.1 || covered < all-1 {
+	if covered > all+0.1 || covered < all-1 {
 		t.Errorf("%v s are accounted for, of %v", covered, all)
 	}
 }
