@@ -74,8 +74,10 @@ func TestDecisionTable(t *testing.T) {
 
 func decide(r *Rules, q *Query, empty []string) (rule, nodes string) {
 	i, p := r.Match(q)
-	for i >= 0 && slices.Contains(empty, p.Rule) {
-		i, p = r.Then(q, i)
+	for range r.Len() {
+		if i >= 0 && slices.Contains(empty, p.Rule) {
+			i, p = r.Then(q, i)
+		}
 	}
 	if i < 0 {
 		return "refused", "-"

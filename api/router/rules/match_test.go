@@ -127,7 +127,7 @@ func TestMatchIsTheObviousOne(t *testing.T) {
 					want = append(want, i)
 				}
 			}
-			for i, _ := r.Match(q); i >= 0; i, _ = r.Then(q, i) {
+			for i, _ := r.Match(q); i >= 0 && len(got) <= len(list); i, _ = r.Then(q, i) {
 				got = append(got, i)
 			}
 			if !slices.Equal(got, want) {
@@ -217,7 +217,11 @@ func TestStrictRulesDoNotLeak(t *testing.T) {
 		}
 		tenant := random.IntN(tenants)
 		q := Query{Tenant: tenantNames[tenant], Kind: words[random.IntN(len(words))], Room: words[random.IntN(len(words))], Hash: random.Uint64()}
-		for rule, p := r.Match(&q); rule >= 0; rule, p = r.Then(&q, rule) {
+		rule, p := r.Match(&q)
+		for steps := 0; rule >= 0; rule, p = r.Then(&q, rule) {
+			if steps++; steps > 3 {
+				t.Fatalf("%s is passed on for ever", q.Tenant)
+			}
 			for _, labels := range nodes {
 				if _, ok := p.Admits(labels); !ok {
 					continue
