@@ -314,11 +314,11 @@ export class Room extends RoomResources {
       const session = await this.#move.run((s) => this.#open(s), signal);
       this.#move = null;
       this.#play(session);
-    } catch {
+    } catch (error) {
       if (signal.aborted) return;
       this.#move = null;
       this.#nextMove = null;
-      this.#reconnect('move_failed');
+      this.#reconnect('move_failed', error instanceof TuttiError ? error.retryAfterMs : 0);
       return;
     }
     this.#scheduleRefresh();
@@ -326,8 +326,11 @@ export class Room extends RoomResources {
     this.#nextMove = null;
   }
 
-  /** @param {string} why */
-  async #reconnect(why) {
+  /**
+   * @param {string} why
+   * @param {number} [wait] what the server has asked to wait, in milliseconds
+   */
+  async #reconnect(why, wait = 0) {
     if (this.#state !== 'connected') return;
     this.#setState('reconnecting', why);
     const { signal } = this.#life;
@@ -335,7 +338,6 @@ export class Room extends RoomResources {
     const backoff = new Backoff({ firstMs: FIRST_RETRY_MS });
     this.#touched.clear();
     this.#session?.retire();
-    let wait = 0;
     for (;;) {
       try {
         await pause(backoff.next(wait), signal, onceOnline);

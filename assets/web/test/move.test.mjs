@@ -84,12 +84,14 @@ test('events that end and a list without us start nothing while the room moves',
 
 test('a move whose new session fails ends in an ordinary reconnection', async (t) => {
   const { server, pass, room, said } = await joined(t);
-  server.refusal = [503, 'draining'];
+  server.refusal = [503, 'overloaded', { 'Retry-After': '1' }];
   server.tell(moved);
   await pass(400);
   assert.deepEqual(said, ['reconnecting move_failed']);
   server.refusal = null;
-  await pass(3000);
+  await pass(800);
+  assert.equal(said.length, 1, 'the server asked for a second');
+  await pass(400);
   assert.deepEqual(said, ['reconnecting move_failed', 'connected', 'plays s2']);
   assert.equal(server.resumed.at(-1), 's1');
   await room.leave();
