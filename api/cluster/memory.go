@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,9 @@ func (m *Memory) expire() {
 			over = append(over, l)
 		}
 	}
-	slices.SortFunc(over, func(a, b Lease) int { return int(m.leases[a].end - m.leases[b].end) })
+	slices.SortFunc(over, func(a, b Lease) int { // always the same, or simulations would not repeat
+		return cmp.Or(cmp.Compare(m.leases[a].end, m.leases[b].end), cmp.Compare(a, b))
+	})
 	for _, l := range over {
 		m.end(l)
 	}
@@ -211,7 +214,7 @@ func (m *Memory) compact(revision int64) {
 
 // after answers where in the history that begins which came after a revision.
 func (m *Memory) after(revision int64) int {
-	i, _ := slices.BinarySearchFunc(m.history, revision+1, func(c Change, r int64) int { return int(c.Modified - r) })
+	i, _ := slices.BinarySearchFunc(m.history, revision+1, func(c Change, r int64) int { return cmp.Compare(c.Modified, r) })
 	return i
 }
 

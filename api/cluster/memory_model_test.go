@@ -169,7 +169,7 @@ func TestMemoryDoesAsTheModel(t *testing.T) {
 			},
 			"revoke": func(*rapid.T) { l := lease(); same("revoke", s.Revoke(ctx, l), m.revoke(l)) },
 			"advance": func(t *rapid.T) {
-				m.advance(time.Duration(rapid.IntRange(1, 1200).Draw(t, "ms")) * time.Millisecond)
+				m.advance(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
 				if rapid.Bool().Draw(t, "expire") {
 					s.Expire()
 				}

@@ -13,14 +13,18 @@ import (
 // cut is a store that can be put out of reach, and exchanged.
 type cut struct {
 	Store
-	away  atomic.Bool
-	reads atomic.Int64
+	away   atomic.Bool
+	reads  atomic.Int64
+	wholes atomic.Int64 // of everything
 }
 
 var errCut = errors.New("out of reach")
 
 func (c *cut) Read(ctx context.Context, prefix string) ([]Entry, int64, error) {
 	c.reads.Add(1)
+	if prefix == Prefix {
+		c.wholes.Add(1)
+	}
 	if c.away.Load() {
 		return nil, 0, errCut
 	}
@@ -54,6 +58,9 @@ func TestViewOutlastsTheStore(t *testing.T) {
 		synctest.Wait()
 		if _, ok := v.Room("y"); !ok || v.Contact() < contact+10*time.Minute {
 			t.Errorf("y is there: %v; contact %v", ok, v.Contact())
+		}
+		if s.wholes.Load() != 1 {
+			t.Errorf("read everything %d times", s.wholes.Load())
 		}
 		if text := log.String(); strings.Count(text, "is lost") != 1 || strings.Count(text, "is back") != 1 {
 			t.Errorf("log:\n%s", text)

@@ -129,8 +129,13 @@ func (s *suite) close() {
 			s.Error(err)
 		}
 	}
-	if err := <-ended; err == nil || errors.Is(err, context.Canceled) {
-		s.Errorf("the watch ended with %v", err)
+	select {
+	case err := <-ended:
+		if err == nil || errors.Is(err, context.Canceled) {
+			s.Errorf("the watch ended with %v", err)
+		}
+	case <-time.After(patience):
+		s.Error("the watch did not end")
 	}
 	_, _, read := s.store.Read(s.Context(), "/")
 	_, commit := s.store.Commit(s.Context(), nil, nil)
