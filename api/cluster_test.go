@@ -36,6 +36,13 @@ func (f *fakeCluster) called(format string, args ...any) {
 	f.calls = append(f.calls, call)
 }
 
+// asked answers how many calls there were since took.
+func (f *fakeCluster) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.calls)
+}
+
 // took answers and forgets the calls.
 func (f *fakeCluster) took() []string {
 	f.mu.Lock()
@@ -201,7 +208,7 @@ func TestRoomsAreClaimedAndReleased(t *testing.T) {
 	m.calls("claim r2 ")
 	m.gateway.refuse = codedError("invalid_sdp")
 	m.offer("/v1/rooms/r3/whip", m.admin()).problem(400, "invalid_sdp", "")
-	eventually(t, "release of r3", func() bool { return len(m.cluster.calls) == 2 })
+	eventually(t, "release of r3", func() bool { return m.cluster.asked() == 2 })
 	m.calls("claim r3 ", "release r3")
 
 	if _, err := m.rooms.Create("r4", mixer.DefaultSettings()); err != nil {

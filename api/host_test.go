@@ -217,10 +217,11 @@ func TestDescribe(t *testing.T) {
 	}
 	for range 2 * seqStep {
 		m.hub.Publish(mixer.Event{Type: mixer.LayoutChanged, Room: "r1"})
+		if r, _, _ := m.host.Describe("r1"); r.Seq <= m.hub.LastOf("r1")+seqStep {
+			t.Fatalf("number %d was promised, the last is %d", r.Seq, m.hub.LastOf("r1"))
+		}
 	}
-	if r := changes("events", true); r.Seq <= m.hub.LastOf("r1") {
-		t.Errorf("number %d was given, the last is %d", r.Seq, m.hub.LastOf("r1"))
-	}
+	changes("events", true)
 	if _, _, ok := m.host.Describe("none"); ok {
 		t.Error("a room that is not there is described")
 	}
@@ -415,7 +416,7 @@ func TestFenceDuringAClaim(t *testing.T) {
 	m.cluster.claims = make(chan struct{})
 	answered := make(chan answer)
 	go func() { answered <- m.json("PUT", "/v1/rooms/r1", m.admin(), "{}") }()
-	eventually(t, "claim", func() bool { m.cluster.mu.Lock(); defer m.cluster.mu.Unlock(); return len(m.cluster.calls) == 1 })
+	eventually(t, "claim", func() bool { return m.cluster.asked() == 1 })
 	m.host.Fence("fenced")
 	close(m.cluster.claims)
 	(<-answered).problem(503, "fenced", "")
