@@ -250,6 +250,25 @@ func TestSignalEndsStreams(t *testing.T) {
 	}
 }
 
+// Whoever connects and asks nothing does not keep the server from ending.
+func TestSilentConnectionDoesNotHoldUp(t *testing.T) {
+	s := start(t, nil, "--dev")
+	conn, err := net.Dial("tcp", s.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if status, _ := get(t, "http://"+s.http+"/healthz"); status != http.StatusOK { // by now it has been accepted
+		t.Fatalf("it answers %d", status)
+	}
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.end(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, s.output)
+	}
+}
+
 func TestTokenOpensTheDoor(t *testing.T) {
 	env := []string{"TUTTI_AUTH_KEY=" + secret}
 	s := start(t, env)

@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"sync/atomic"
 
 	"golang.org/x/crypto/acme/autocert"
@@ -43,19 +39,4 @@ func encryption(ctx context.Context, c TLSConfig, log *slog.Logger) (*tls.Config
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Load(), nil },
 	}, nil
-}
-
-// serveHTTP serves until the server is shut down, which is no error.
-func serveHTTP(s *http.Server, l net.Listener, t *tls.Config) error {
-	var err error
-	if t == nil {
-		err = s.Serve(l)
-	} else {
-		s.TLSConfig = t
-		err = s.ServeTLS(l, "", "")
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve http: %w", err)
 }
