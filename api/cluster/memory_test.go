@@ -22,6 +22,30 @@ func TestMemoryForgets(t *testing.T) {
 	storetest.Compaction(t, m, m.Compact)
 }
 
+// TestLeasesEndInOrder lets two leases end before anybody calls.
+func TestLeasesEndInOrder(t *testing.T) {
+	var now time.Duration
+	m := cluster.NewMemoryAt(func() time.Duration { return now })
+	for key, ttl := range map[string]time.Duration{"/late": 3 * time.Second, "/early": time.Second, "/last": 3 * time.Second} {
+		l, err := m.Grant(t.Context(), ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Commit(t.Context(), nil, []cluster.Write{{Key: key, Value: []byte("1"), Lease: l}}); err != nil {
+			t.Fatal(err)
+		}
+		now += time.Millisecond
+	}
+	now += time.Minute
+	m.Expire()
+	_ = m.Watch(t.Context(), "/", 3, func(u cluster.Update) bool {
+		if len(u.Changes) != 3 || u.Changes[0].Key != "/early" {
+			t.Errorf("ended in the order %v", u.Changes)
+		}
+		return false
+	})
+}
+
 // TestMemoryByTheClock sees that a lease ends while nobody calls, and is told.
 func TestMemoryByTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -214,6 +214,7 @@ func TestViewLearns(t *testing.T) {
 		"removal, then learned":   {[]func(*View){learn(gone(5)), learn(entry(6, 4)), watch(gone(5))}, 4},
 		"before the whole":        {[]func(*View){learn(entry(5, 2)), whole(4, entry(3, 9))}, 2},
 		"not yet in the whole":    {[]func(*View){learn(entry(5, 2)), whole(4)}, 2},
+		"not yet, then gone":      {[]func(*View){learn(entry(5, 2)), whole(4), watch(gone(6))}, 0},
 		"removed before whole":    {[]func(*View){learn(gone(5)), whole(4, entry(3, 9))}, 0},
 		"whole is newer":          {[]func(*View){learn(entry(5, 9)), whole(7, entry(6, 3))}, 3},
 		"whole lacks it":          {[]func(*View){watch(entry(5, 9)), whole(7)}, 0},

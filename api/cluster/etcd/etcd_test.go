@@ -110,6 +110,7 @@ func TestServerReturns(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Watch(context.Background(), "/", 0, func(cluster.Update) bool { return true }) }()
+	foreign := s.clients[0].Watch(t.Context(), "/a") // does not go by itself
 	start := time.Now()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -119,6 +120,9 @@ func TestServerReturns(t *testing.T) {
 	}
 	if err := <-ended; err == nil {
 		t.Error("the watch ended without an error")
+	}
+	if len(foreign) != 0 {
+		t.Errorf("told %v", <-foreign)
 	}
 	start = time.Now()
 	if _, _, err := s.Read(t.Context(), "/"); err == nil || time.Since(start) > 1500*time.Millisecond {

@@ -22,14 +22,14 @@ func (s *suite) gone(prefix string) time.Duration {
 }
 
 func (s *suite) leaseEnds() {
-	l := s.grant(2 * time.Second)
+	l := s.grant(1100 * time.Millisecond) // rounded up to 2 s
 	s.put("/kept", "1", 0)
 	last := s.put("/a", "1", l)
 	entries, _, _ := s.store.Read(s.Context(), "/a")
 	if len(entries) != 1 || entries[0].Lease != l {
 		s.Fatalf("%+v under lease %d", entries, l)
 	}
-	if after := s.gone("/a"); after < 1500*time.Millisecond || after > 5*time.Second {
+	if after := s.gone("/a"); after < 1700*time.Millisecond || after > 5*time.Second {
 		s.Errorf("a lease of 2 s ended after %v", after)
 	}
 	if err := s.store.Renew(s.Context(), l); !errors.Is(err, cluster.ErrLeaseLost) {
@@ -43,7 +43,7 @@ func (s *suite) leaseEnds() {
 }
 
 func (s *suite) leaseRenewed() {
-	l := s.grant(1500 * time.Millisecond) // rounded up to 2 s
+	l := s.grant(2 * time.Second)
 	s.put("/a", "1", l)
 	for range 10 {
 		s.advance(400 * time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"tutti/api/cluster"
@@ -13,13 +14,15 @@ import (
 func (s *suite) watchOrder() {
 	const many = 200
 	start := s.put("/start", "0", 0)
-	go func() {
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() {
 		for i := range many {
 			if _, err := s.commit(nil, cluster.Write{Key: fmt.Sprint("/w/", i%7), Value: fmt.Append(nil, i)}); err != nil {
 				s.Error(err)
 			}
 		}
-	}()
+	})
 	told, _ := s.watch("/w/", start, many)
 	if len(told) != many {
 		s.Fatalf("told %d changes", len(told))
