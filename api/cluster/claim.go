@@ -123,7 +123,7 @@ func (a *Agent) look(room string) moment {
 	now := a.machine.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return moment{a.tenure, a.tenure.Check(now), a.incarnation, a.liveModified, a.draining, len(a.rooms), a.rooms[room]}
+	return moment{a.tenure, a.tenure.Check(now), a.incarnation, a.liveModified, a.draining || a.drain, len(a.rooms), a.rooms[room]}
 }
 
 // own takes a room into what this node owns, unless the tenure under which it was
@@ -166,6 +166,7 @@ func (a *Agent) Claim(ctx context.Context, room string, s mixer.Settings, create
 		return 0, err
 	}
 	defer a.unlock(room)
+	var first int64 // the revision that the first try has seen
 	return a.retry(ctx, func() (Epoch, error) {
 		m := a.look(room)
 		switch {
@@ -180,24 +181,29 @@ func (a *Agent) Claim(ctx context.Context, room string, s mixer.Settings, create
 		case m.standing == Stasis:
 			return a.claimAway(ctx, m, room)
 		}
-		return a.claim(ctx, m, Room{ID: room, Settings: s, CreatedAt: created})
+		return a.claim(ctx, m, &first, Room{ID: room, Settings: s, CreatedAt: created})
 	})
 }
 
 // claim enters a new room in the directory.
-func (a *Agent) claim(ctx context.Context, m moment, r Room) (Epoch, error) {
-	e, _, err := a.readRoom(ctx, r.ID)
+func (a *Agent) claim(ctx context.Context, m moment, first *int64, r Room) (Epoch, error) {
+	e, revision, err := a.readRoom(ctx, r.ID)
 	if err != nil {
 		return 0, err
 	}
+	if *first == 0 {
+		*first = revision
+	}
 	var modified int64
 	if e != nil {
-		// One of this very incarnation was released, or an earlier try has arrived.
 		if e.Node != a.cfg.Name || e.Incarnation != m.incarnation {
 			a.refused.Add(1)
 			return 0, &ElsewhereError{r.ID, e.Owner}
 		}
-		modified = e.Modified
+		if e.Modified > *first { // an earlier try has arrived
+			return e.Epoch, a.own(m, r.ID, &holding{epoch: e.Epoch, entered: true, modified: e.Modified})
+		}
+		modified = e.Modified // that of a room which was released
 	}
 	r.Owner = Owner{Node: a.cfg.Name, Incarnation: m.incarnation}
 	written, err := a.commit(ctx,
