@@ -171,13 +171,10 @@ type pieces struct {
 	timeout time.Duration
 }
 
-// newPieces answers the writer. What comes after the request's body, which has
-// been read, is not waited for with a timeout either. A server that knows no
-// deadlines, as in a test, has none.
+// newPieces answers the writer. A server that knows no deadlines, as in a test,
+// has none.
 func newPieces(w http.ResponseWriter, timeout time.Duration) *pieces {
-	p := &pieces{w, http.NewResponseController(w), timeout}
-	_ = p.control.SetReadDeadline(time.Time{})
-	return p
+	return &pieces{w, http.NewResponseController(w), timeout}
 }
 
 // WriteHeader implements http.ResponseWriter.

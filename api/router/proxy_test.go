@@ -44,6 +44,7 @@ func TestIdentityIsOurs(t *testing.T) {
 		w.node("a").answer = func(rw http.ResponseWriter, _ *http.Request) bool {
 			rw.Header().Set("Tutti-Owner", "secret")
 			rw.Header().Set("Tutti-Epoch", "7")
+			rw.Header().Set("Access-Control-Allow-Origin", "*")
 			rw.Header().Set("ETag", `"x"`)
 			return false
 		}
@@ -62,6 +63,9 @@ func TestIdentityIsOurs(t *testing.T) {
 		}
 		if a.header.Get("Tutti-Owner") != "" || a.header.Get("Tutti-Epoch") != "" || a.header.Get("ETag") != `"x"` {
 			t.Errorf("answer's headers: %v", a.header)
+		}
+		if got := a.header["Access-Control-Allow-Origin"]; len(got) != 1 || a.header.Get("Cache-Control") != "" {
+			t.Errorf("the router's headers are among the node's: %v", a.header)
 		}
 	})
 }
@@ -191,7 +195,10 @@ func TestRequestsThatMakeNothingGoToOneNode(t *testing.T) {
 }
 
 func TestStrangersMakeNothing(t *testing.T) {
-	inWorld(t, false, func(c *Config) { c.Dev, c.Limits = false, Limits{Sessions: 1, SessionsAtOnce: 1} }, []string{"a"}, func(w *world) {
+	inWorld(t, false, func(c *Config) {
+		c.Dev, c.Limits = false, Limits{Sessions: 1, SessionsAtOnce: 1}
+		c.Rules = mustRules(t, "rules:\n- {name: x, match: {tenant: nobody}}\n")
+	}, []string{"a"}, func(w *world) {
 		w.node("a").answer = func(rw http.ResponseWriter, _ *http.Request) bool { problem(rw, 401, "token_required"); return true }
 		for range 3 { // nor do they use up what others may
 			w.do("POST", "/v1/rooms/r1/whip", "v=0").problem(401, "token_required")
@@ -242,6 +249,62 @@ func TestNodesThatDisagreeForEverAreGivenUp(t *testing.T) {
 	})
 }
 
+// lagging is a directory that learns of a room only when it is told.
+type lagging struct {
+	*cluster.View
+	old *cluster.RoomEntry
+}
+
+func (l *lagging) Room(id string) (*cluster.RoomEntry, bool) {
+	if l.old != nil {
+		return l.old, true
+	}
+	return l.View.Room(id)
+}
+
+func (l *lagging) Learn(e cluster.Entry) {
+	l.old = nil
+	l.View.Learn(e)
+}
+
+// TestDirectoryThatLags holds that the store is asked where a node knows better
+// than the directory.
+func TestDirectoryThatLags(t *testing.T) {
+	inWorld(t, false, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "a")
+		e, _ := w.view.Room("r1")
+		w.own("r1", "b")
+		w.router.cfg.View = &lagging{w.view, e}
+		w.node("a").answer = func(rw http.ResponseWriter, _ *http.Request) bool { problem(rw, 409, "stale_epoch"); return true }
+		w.do("GET", "/v1/rooms/r1", "").is(200).says("on b")
+	})
+}
+
+// TestRoomThatWasMadeAndEnded holds that what is remembered of a new room does
+// not outlive it.
+func TestRoomThatWasMadeAndEnded(t *testing.T) {
+	for _, first := range []string{"GET", "PUT"} {
+		inWorld(t, false, nil, []string{"a", "b"}, func(w *world) {
+			w.do("PUT", "/v1/rooms/r1", "").is(201)
+			home, _ := w.router.recent.get("r1", time.Now(), false)
+			w.commit(cluster.Write{Key: cluster.RoomKey("r1")})
+			w.node(home).answer = func(rw http.ResponseWriter, r *http.Request) bool {
+				if r.Method == "GET" {
+					problem(rw, 404, "room_not_found")
+				} else {
+					problem(rw, 503, "draining")
+				}
+				return true
+			}
+			if first == "GET" {
+				w.do("GET", "/v1/rooms/r1", "").problem(404, "room_not_found")
+			}
+			other := map[string]string{"a": "b", "b": "a"}[home]
+			w.do("PUT", "/v1/rooms/r1", "").is(201).says("on " + other)
+		})
+	}
+}
+
 // TestSessionsOfTheOldHalf holds that a participant who has not followed a room
 // is found where it was.
 func TestSessionsOfTheOldHalf(t *testing.T) {
@@ -288,6 +351,9 @@ func TestRequestWaitsForItsRoom(t *testing.T) {
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("given up after %v", took)
 		}
+		w.node("b").run = "b-2" // another run has not got the rooms of the last
+		w.node("b").register()
+		w.do("GET", "/v1/rooms/r2", "").problem(503, "room_away")
 	})
 }
 
@@ -418,7 +484,7 @@ func TestStreams(t *testing.T) {
 	<-cfg.View.Ready()
 	server := router.HTTPServer()
 	server.ReadTimeout, server.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-	router.cfg.WriteTimeout = time.Second
+	router.cfg.WriteTimeout = 150 * time.Millisecond
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func (t *trip) toOwner(out *http.Request) (*http.Response, error) {
 			return nil, t.r.away(t.d.room)
 		case a.code == "participant_not_found" && t.d.session:
 			return t.orBefore(out, a)
-		case a.code == "room_not_found" && to.epoch == 0 && t.turns == 0: // it was made here a moment ago
+		case to.epoch == 0 && t.turns == 0 && (a.code == "room_not_found" || declines(a.code)): // it was made here a moment ago
 			t.turns++
 			t.r.recent.forget(t.d.room)
 			if t.d.makes {
