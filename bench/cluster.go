@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"tutti/bench/load"
 )
 
 // clusterOptions say what a cluster under measurement consists of.
@@ -32,6 +34,7 @@ type cluster struct {
 	initial string   // of several stores: who they are
 	peers   []string
 	nodes   map[string]*clusterNode
+	crowd   *load.Load // who visits it
 }
 
 // clusterNode is a node of it.
@@ -48,7 +51,10 @@ func startCluster(ctx context.Context, o options, want clusterOptions) (*cluster
 		return nil, err
 	}
 	c := &cluster{o: o, dir: dir, nodes: map[string]*clusterNode{}}
-	if err := c.start(ctx, want); err != nil {
+	if c.crowd, err = newCrowd(); err == nil {
+		err = c.start(ctx, want)
+	}
+	if err != nil {
 		c.stop()
 		return nil, err
 	}
@@ -177,6 +183,11 @@ func (c *cluster) startNode(ctx context.Context, name string) error {
 	return err
 }
 
+// visit sends n visitors into a room through the router.
+func (c *cluster) visit(ctx context.Context, room string, n int) ([]*visitor, error) {
+	return visitRoom(ctx, c.crowd, c.url, room, n)
+}
+
 // put creates a room through the router.
 func (c *cluster) put(ctx context.Context, room string, settings any) error {
 	return (&server{url: c.url}).put(ctx, room, settings)
@@ -193,6 +204,9 @@ func (c *cluster) processes() []*process {
 
 // stop ends everything at once: what is measured is over.
 func (c *cluster) stop() {
+	if c.crowd != nil {
+		_ = c.crowd.Close()
+	}
 	for _, p := range c.processes() {
 		p.kill()
 	}

@@ -28,7 +28,7 @@ func measureDrain(ctx context.Context, o options) error {
 		if err := c.put(ctx, room, map[string]any{"empty_timeout_s": 0}); err != nil {
 			return err
 		}
-		some, err := visitRoom(ctx, c.url, room, drainPeople)
+		some, err := c.visit(ctx, room, drainPeople)
 		people = append(people, some...)
 		if err != nil {
 			return err

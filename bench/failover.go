@@ -53,7 +53,7 @@ func (c *cluster) killOnce(ctx context.Context, n int) (series, error) {
 		if err := c.put(ctx, room, map[string]any{"empty_timeout_s": 5}); err != nil {
 			return nil, err
 		}
-		some, err := visitRoom(ctx, c.url, room, failoverPeople)
+		some, err := c.visit(ctx, room, failoverPeople)
 		people = append(people, some...)
 		if err != nil {
 			return nil, err

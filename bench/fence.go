@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"tutti/bench/load"
 )
 
 // lease is that of the nodes (cluster.lease_s).
@@ -27,7 +30,7 @@ func measureFence(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", how, err)
 		}
 		if total.text == "" {
-			total.text = "| a node is | runs | rooms that were taken over | packets sent after its time | last packet after the cut, worst, s | sound again, median s | p95 s |\n|---|---|---|---|---|---|---|\n"
+			total.text = "| a node is | runs | rooms that were taken over | of these, with a packet after its time | last packet after the cut, worst, s | sound again, median s | p95 s |\n|---|---|---|---|---|---|---|\n"
 		}
 		total.text += fmt.Sprintf("| %s | %d | %d | %d | %s | %.2f | %.2f |\n", how, f.runs, f.taken, f.late, f.last(how), f.again.median(), f.again.percentile(95))
 	}
@@ -37,9 +40,10 @@ func measureFence(ctx context.Context, o options) error {
 
 // fences are the outcomes of several runs.
 type fences struct {
-	runs, taken, late int
-	ends, again       series // seconds
-	text              string
+	runs, taken int
+	late        int    // of those, in which something was sent when it should not
+	ends, again series // seconds
+	text        string
 }
 
 func (f *fences) last(how string) string {
@@ -93,7 +97,7 @@ func (c *cluster) fenceOnce(ctx context.Context, f *fences, how string, gates []
 	if err := c.put(ctx, room, map[string]any{"empty_timeout_s": 2}); err != nil {
 		return err
 	}
-	people, err := visitRoom(ctx, c.url, room, 2)
+	people, err := c.visit(ctx, room, 2)
 	defer func() { leaveAll(people) }()
 	if err != nil {
 		return err
@@ -101,10 +105,12 @@ func (c *cluster) fenceOnce(ctx context.Context, f *fences, how string, gates []
 	if at, err := c.roomsOn(ctx, "a"); err != nil || at == 0 {
 		return fmt.Errorf("%d rooms are on the node: %w", at, err)
 	}
-	var old []*visit
-	for _, v := range people {
-		old = append(old, v.playing.Load())
+	w, err := c.witness(ctx, room)
+	if err != nil {
+		return err
 	}
+	defer w.crowd.Close()
+	before := people[0].sessions()
 	away := 2500*time.Millisecond + rand.N(1500*time.Millisecond)
 	begin := time.Now()
 	if how == "stopped" {
@@ -136,41 +142,56 @@ func (c *cluster) fenceOnce(ctx context.Context, f *fences, how string, gates []
 			return fmt.Errorf("person %d: %w", i, err)
 		}
 	}
-	return c.fenced(ctx, f, how, people, old, begin, over)
-}
-
-// fenced sees what came of a run.
-func (c *cluster) fenced(ctx context.Context, f *fences, how string, people []*visitor, old []*visit, begin, over time.Time) error {
 	if err := sleep(ctx, time.Until(over.Add(time.Second))); err != nil {
 		return err
 	}
-	latest := begin.Add(lease)
-	if how == "stopped" {
-		latest = over
-	}
-	moved := false
-	for i, v := range people {
-		now := v.playing.Load()
-		if now == old[i] {
-			continue
-		}
-		moved = true
-		end := old[i].Heard()
-		if end.After(latest) {
-			f.late++
-		}
-		f.ends = append(f.ends, end.Sub(begin).Seconds())
-		if at := v.since(begin.Add(100 * time.Millisecond)); how == "stopped" {
-			f.again = append(f.again, at.Sub(begin).Seconds())
-		} else if at := v.since(end.Add(time.Millisecond)); !at.IsZero() {
-			f.again = append(f.again, at.Sub(begin).Seconds())
-		}
-	}
-	if moved {
+	if people[0].sessions() > before { // else the node was back before its lease had ended
 		f.taken++
+		f.note(how, w.heard(), people, begin, over)
 	}
 	return c.back(ctx, "a")
 }
+
+// note sees what came of a run in which the node lost its room. end is when its
+// last packet came.
+func (f *fences) note(how string, end time.Time, people []*visitor, begin, over time.Time) {
+	latest, from := over, begin.Add(100*time.Millisecond)
+	if how != "stopped" {
+		latest, from = begin.Add(lease), end.Add(time.Millisecond)
+		f.ends = append(f.ends, end.Sub(begin).Seconds())
+	}
+	if end.After(latest) {
+		f.late++
+	}
+	for _, v := range people {
+		if at := v.since(from); !at.IsZero() {
+			f.again = append(f.again, at.Sub(begin).Seconds())
+		}
+	}
+}
+
+// witness listens in a room of a node and never leaves it: whatever the node
+// sends is seen, by whom it should no longer send it to as well.
+type witness struct {
+	crowd *load.Load
+	last  atomic.Int64 // UnixNano
+}
+
+func (c *cluster) witness(ctx context.Context, room string) (*witness, error) {
+	w := new(witness)
+	var err error
+	w.crowd, err = load.New(load.Config{Listen: true, OnSound: func(_ int, at time.Time, _ []byte) { w.last.Store(at.UnixNano()) }})
+	if err != nil {
+		return nil, err
+	}
+	return w, w.crowd.Add(ctx, 1, func(ctx context.Context, _ int, offer string) (string, func(context.Context), error) {
+		answer, _, err := roundTrip(ctx, http.MethodPost, c.url+"/v1/rooms/"+room+"/whep", "application/sdp", []byte(offer))
+		return string(answer), nil, err
+	})
+}
+
+// heard answers when the last packet came.
+func (w *witness) heard() time.Time { return time.Unix(0, w.last.Load()) }
 
 // back waits until a node is active again.
 func (c *cluster) back(ctx context.Context, node string) error {

@@ -2,66 +2,63 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
-
 	"tutti/api/guest"
+	"tutti/assets/speech"
+	"tutti/bench/load"
 	"tutti/codec/opus"
 	"tutti/codec/pcm"
-	"tutti/transport/transporttest"
 )
 
 // visitor is somebody with sound alone who hums a tone all the time, stays in a
 // room as the page's client does, and notes when others are heard.
 type visitor struct {
-	door *guest.Door
-	hum  [][]byte // Opus packets of 20 ms, again and again
 	quit context.CancelFunc
 	left chan error
-
-	playing atomic.Pointer[visit] // which session is listened to
+	dec  *opus.Decoder // owned by the thread that reads the sound
+	pcm  [opus.MaxSamples]float32
 
 	mu    sync.Mutex
+	plays int         // sessions that were listened to so far
 	heard []time.Time // blocks with somebody else's sound that were played
 }
 
-// visit is one session of a visitor.
-type visit struct {
-	of     *visitor
-	client *transporttest.Client
-	place  guest.Place
-	dec    *opus.Decoder // owned by the goroutine that reads the sound
-	pcm    [opus.MaxSamples]float32
-	last   atomic.Int64 // when sound came last, UnixNano
-	quit   context.CancelFunc
-	work   sync.WaitGroup
+// newCrowd answers a load whose clients hum, each another tone.
+func newCrowd() (*load.Load, error) {
+	var hums [][]speech.Packet
+	for i := range 16 {
+		hum, err := tone(300 + 70*float64(i))
+		if err != nil {
+			return nil, err
+		}
+		hums = append(hums, hum)
+	}
+	return load.New(load.Config{Listen: true, Voice: func(i int) []speech.Packet { return hums[i%len(hums)] }})
 }
 
 // visitRoom sends n visitors into a room and returns when each hears somebody.
-func visitRoom(ctx context.Context, url, room string, n int) ([]*visitor, error) {
+func visitRoom(ctx context.Context, crowd *load.Load, url, room string, n int) ([]*visitor, error) {
+	client := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	var all []*visitor
-	for i := range n {
-		hum, err := tone(300 + 70*float64(i))
-		if err != nil {
+	for range n {
+		v := &visitor{left: make(chan error, 1)}
+		var err error
+		if v.dec, err = opus.NewDecoder(1); err != nil {
 			return all, err
 		}
-		v := &visitor{hum: hum, left: make(chan error, 1), door: &guest.Door{
-			Client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}, Base: url, Room: room,
-		}}
 		stay, quit := context.WithCancel(context.Background())
 		v.quit = quit
 		go func() {
-			v.left <- guest.Stay(stay, guest.Config{Door: v.door, Open: v.open, Play: v.play, Log: slog.New(slog.DiscardHandler)})
+			v.left <- crowd.Follow(stay, load.Visitor{
+				Door: &guest.Door{Client: client, Base: url, Room: room}, Name: "visitor",
+				OnSound: v.hear, OnPlay: v.played, Log: slog.New(slog.DiscardHandler),
+			})
 		}()
 		all = append(all, v)
 	}
@@ -85,13 +82,13 @@ func leaveAll(all []*visitor) {
 }
 
 // tone answers a second of a sine as Opus packets.
-func tone(hz float64) ([][]byte, error) {
+func tone(hz float64) ([]speech.Packet, error) {
 	enc, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBPS: 32000})
 	if err != nil {
 		return nil, err
 	}
 	defer enc.Close()
-	var packets [][]byte
+	var packets []speech.Packet
 	for n := range 50 {
 		var b pcm.Block
 		for i := range b.Data() {
@@ -102,93 +99,40 @@ func tone(hz float64) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		packets = append(packets, p)
+		packets = append(packets, speech.Packet{Opus: p, LevelDBOV: -23})
 	}
 	return packets, nil
 }
 
-// open joins, and sends from then on.
-func (v *visitor) open(ctx context.Context, resumes string) (guest.Session, error) {
-	s := &visit{of: v}
-	var err error
-	if s.dec, err = opus.NewDecoder(1); err != nil {
-		return nil, err
-	}
-	s.client, err = transporttest.NewClient(transporttest.ClientConfig{Audio: webrtc.RTPTransceiverDirectionSendrecv, OnAudio: s.hear})
+// hear notes a packet of sound in which others can be heard.
+func (v *visitor) hear(at time.Time, payload []byte) {
+	n, err := v.dec.Decode(payload, v.pcm[:])
 	if err != nil {
-		return nil, err
-	}
-	sending, quit := context.WithCancel(context.Background())
-	s.quit = quit
-	if err := s.connect(ctx, resumes); err != nil {
-		s.Leave()
-		return nil, err
-	}
-	s.work.Go(func() {
-		every(sending, pcm.Duration, rand.N(pcm.Duration), func(n int) {
-			_ = s.client.SendAudio(v.hum[n%len(v.hum)], pcm.Rate/50, -23)
-		})
-	})
-	return s, nil
-}
-
-func (s *visit) connect(ctx context.Context, resumes string) error {
-	offer, err := s.client.Offer(ctx)
-	if err != nil {
-		return err
-	}
-	if s.place, err = s.of.door.Join(ctx, guest.Offer{SDP: offer, Name: "visitor", Resumes: resumes}); err != nil {
-		return err
-	}
-	if err := s.client.Answer(s.place.Answer); err != nil {
-		return err
-	}
-	select {
-	case <-s.client.Connected():
-		return nil
-	case <-s.client.Ended():
-	case <-ctx.Done():
-	case <-time.After(10 * time.Second):
-	}
-	return errors.New("no media connection")
-}
-
-// Place, Ended, Heard and Leave are those of a guest.Session.
-func (s *visit) Place() guest.Place     { return s.place }
-func (s *visit) Ended() <-chan struct{} { return s.client.Ended() }
-func (s *visit) Heard() time.Time       { return time.Unix(0, s.last.Load()) }
-
-// Leave takes leave and frees everything.
-func (s *visit) Leave() {
-	s.quit()
-	s.work.Wait()
-	if s.place.Location != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		_ = s.of.door.Leave(ctx, s.place.Location)
-		cancel()
-	}
-	_ = s.client.Close()
-}
-
-func (v *visitor) play(s guest.Session) { v.playing.Store(s.(*visit)) }
-
-// hear notes a packet of sound in which others can be heard, if it is played.
-func (s *visit) hear(at time.Time, p *rtp.Packet) {
-	s.last.Store(at.UnixNano())
-	n, err := s.dec.Decode(p.Payload, s.pcm[:])
-	if err != nil || s.of.playing.Load() != s {
 		return
 	}
 	var sum float64
-	for _, x := range s.pcm[:n] {
+	for _, x := range v.pcm[:n] {
 		sum += float64(x) * float64(x)
 	}
 	if math.Sqrt(sum/float64(max(n, 1))) < 0.02 { // one voice has 0.07
 		return
 	}
-	s.of.mu.Lock()
-	s.of.heard = append(s.of.heard, at)
-	s.of.mu.Unlock()
+	v.mu.Lock()
+	v.heard = append(v.heard, at)
+	v.mu.Unlock()
+}
+
+func (v *visitor) played(time.Time, string) {
+	v.mu.Lock()
+	v.plays++
+	v.mu.Unlock()
+}
+
+// sessions answers how many the visitor has listened to.
+func (v *visitor) sessions() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.plays
 }
 
 // since answers when others were heard first after a time; zero: not yet.

@@ -131,7 +131,7 @@ func measureOutage(ctx context.Context, o options) error {
 		if err := c.put(ctx, room, map[string]any{"empty_timeout_s": 0}); err != nil {
 			return err
 		}
-		some, err := visitRoom(ctx, c.url, room, 2)
+		some, err := c.visit(ctx, room, 2)
 		people = append(people, some...)
 		if err != nil {
 			return err
@@ -146,14 +146,14 @@ func measureOutage(ctx context.Context, o options) error {
 		return err
 	}
 	joined := time.Now()
-	late, err := visitRoom(ctx, c.url, "known-0", 2)
+	late, err := c.visit(ctx, "known-0", 2)
 	people = append(people, late...)
 	if err != nil {
 		return fmt.Errorf("join a known room: %w", err)
 	}
 	joins := time.Since(joined)
 	made := time.Now()
-	fresh, err := visitRoom(ctx, c.url, "new-0", 2)
+	fresh, err := c.visit(ctx, "new-0", 2)
 	people = append(people, fresh...)
 	if err != nil {
 		return fmt.Errorf("join a new room: %w", err)

@@ -36,7 +36,7 @@ func measureStorm(ctx context.Context, o options) error {
 	if err := c.put(ctx, "a-hall", map[string]any{"max_participants": 1000, "empty_timeout_s": 0}); err != nil {
 		return err
 	}
-	others, err := visitRoom(ctx, c.url, "quiet", 3)
+	others, err := c.visit(ctx, "quiet", 3)
 	defer func() { leaveAll(others) }()
 	if err != nil {
 		return err
