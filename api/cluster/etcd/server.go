@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
-	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
-	"google.golang.org/grpc"
 )
 
 // How the embedded member is tuned. A leader that is gone is replaced after about
@@ -21,7 +19,6 @@ const (
 	quota       = 1 << 30 // bytes on disk; the records of 10,000 rooms take a hundredth
 	history     = "5m"    // who was away longer reads anew instead of the changes
 	maxWrites   = 1024    // of one commit
-	grace       = 300 * time.Millisecond
 )
 
 // EmbedConfig says what the embedded member is.
@@ -56,7 +53,6 @@ type EmbedConfig struct {
 type Server struct {
 	etcd      *embed.Etcd
 	endpoints []string
-	grpc      []*grpc.Server
 	closing   sync.Once
 }
 
@@ -68,7 +64,6 @@ func Embed(c EmbedConfig) (*Server, error) {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
 	s := &Server{endpoints: texts(config.AdvertiseClientUrls)}
-	config.ServiceRegister = func(g *grpc.Server) { s.grpc = append(s.grpc, g) }
 	if s.etcd, err = embed.StartEtcd(config); err != nil {
 		return nil, fmt.Errorf("etcd: start %s: %w", c.Name, err)
 	}
@@ -146,20 +141,12 @@ func (s *Server) Failed() <-chan error { return s.etcd.Err() }
 // Leads reports whether this member is the leader.
 func (s *Server) Leads() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }
 
-// Close hands the leadership over, lets running calls end for a moment and stops
-// the member.
+// Close hands the leadership over and stops the member.
 func (s *Server) Close() error {
 	var err error
 	s.closing.Do(func() {
 		err = s.etcd.Server.TryTransferLeadershipOnShutdown()
-		// Watches do not end by themselves, and would hold the member up for seconds.
-		streams := time.AfterFunc(grace, func() {
-			for _, g := range s.grpc {
-				g.Stop()
-			}
-		})
 		s.etcd.Close()
-		streams.Stop()
 	})
 	return err
 }
