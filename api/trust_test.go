@@ -2,8 +2,12 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/labstack/echo/v4"
 )
 
 // A room that another node has is answered with its name at every route, and
@@ -143,5 +147,35 @@ func TestByItselfHeadersAreNothing(t *testing.T) {
 	var r roomResource
 	if h.json("POST", "/v1/rooms", h.admin(), "{}", passed("Tutti-Room: mine")...).is(201).into(&r); r.ID == "mine" {
 		t.Error("an identifier was believed")
+	}
+}
+
+// What only a router may say does not get past the first middleware, for those
+// who come after it and believe it.
+func TestStrangersHeadersAreDropped(t *testing.T) {
+	m := newMember(t, nil)
+	names := []string{headerKey, headerEpoch, headerRoom, headerForwardedFor, headerForwardedHost}
+	for _, key := range []string{"wrong", theKey} {
+		req := httptest.NewRequest("GET", "/v1/rooms", nil)
+		for _, name := range names {
+			req.Header.Set(name, "127.0.0.1")
+		}
+		req.Header.Set(headerKey, key)
+		var left []string
+		err := m.server.trust(func(c echo.Context) error {
+			for _, name := range names {
+				if c.Request().Header.Get(name) != "" {
+					left = append(left, name)
+				}
+			}
+			return nil
+		})(m.server.echo.NewContext(req, httptest.NewRecorder()))
+		want := names[1:] // the key is nobody's business further in
+		if key == "wrong" {
+			want = nil
+		}
+		if err != nil || !slices.Equal(left, want) {
+			t.Errorf("%s: %q were left, %v", key, left, err)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -141,9 +140,6 @@ func (r *recording) takeOn(old *recording, was Running) {
 	r.before = time.Duration(total * float64(time.Second))
 	r.cutElsewhere = max(0, was.CutS-i.cut())
 	r.next = was.NextFile
-	for _, name := range r.m.filesIn(r.dir, was.ID) {
-		r.next = max(r.next, numberOf(was.ID, name)+1)
-	}
 	r.earlier = i.Files
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,13 +158,6 @@ func lasting(files []File) (seconds float64) {
 		seconds += f.DurationS
 	}
 	return seconds
-}
-
-// numberOf answers the number in a valid name of a file.
-func numberOf(id, name string) int {
-	number, _, _ := strings.Cut(strings.TrimPrefix(name, id+"-"), ".")
-	n, _ := strconv.Atoi(number)
-	return n
 }
 
 // resumed is called with the first packet of a recording that goes on: its time

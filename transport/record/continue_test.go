@@ -121,6 +121,8 @@ func TestGoesOnInTheSameFolder(t *testing.T) {
 	if len(a.Running("demo")) != 0 || r.subscribed() {
 		t.Error("it runs still")
 	}
+	rec, _ := a.get(i.Room, i.ID)
+	rec.saveIndex() // as one that was under way would
 	after, _ := os.ReadFile(index)
 	now, _ := os.Stat(file)
 	if !bytes.Equal(before, after) || now.Size() != size.Size() {
@@ -130,6 +132,7 @@ func TestGoesOnInTheSameFolder(t *testing.T) {
 	if len(b.List("demo")) != 0 {
 		t.Error("another node's recording is listed, or was repaired, while it runs")
 	}
+	was.NextFile = 1 // as the store knew it, a file ago
 	goOn(t, b, later(10*time.Second), was, GapNodeLost, film.Make(t))
 	i = end(t, b, i)
 	if len(i.Files) != 2 || i.EarlierS > 0.6 || len(i.Gaps) != 1 || i.Gaps[0].OffsetS < 4 {
@@ -158,11 +161,20 @@ func TestHandOver(t *testing.T) {
 		eventually(t, func() bool { return !r.subscribed() && len(a.Running("demo")) == 0 })
 		eventually(t, func() bool { g, _ := a.Get(i.Room, i.ID); return g.State == Complete })
 		old, _ := a.Get(i.Room, i.ID)
+		writer := "a"
+		if shared {
+			writer = "b"
+		}
+		rec, _ := a.get(i.Room, i.ID)
+		<-rec.done
+		if there, err := a.readIndex(rec.dir); err != nil || there.Node != writer || (there.State == Complete) == shared {
+			t.Errorf("shared %v: after it was handed over the index is %+v, %v", shared, there, err)
+		}
 		webmtest.Check(t, a.path(old, 0), 320, 180, film.Length)
 		if got := told.words(); !slices.Equal(got, []string{"recording_started active"}) {
 			t.Errorf("shared %v: told %v", shared, got)
 		}
-		rec, _ := b.get(i.Room, i.ID)
+		rec, _ = b.get(i.Room, i.ID)
 		rec.since = rec.since.Add(-settleAfter) // as if it had run for longer
 		j := end(t, b, i)
 		want := 1
@@ -173,7 +185,13 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("shared %v: ended as %+v", shared, j)
 		}
 		for n, f := range j.Files {
-			webmtest.Check(t, b.path(j, n), 320, 180, time.Duration(f.DurationS*float64(time.Second)))
+			webmtest.Check(t, b.path(j, n), 320, 180, film.Length)
+			if there, err := os.Stat(b.path(j, n)); err != nil || f.Bytes != there.Size() || !near(f.DurationS, film.Length.Seconds(), 0.1) {
+				t.Errorf("shared %v: %s is listed as %+v, %v", shared, f.Name, f, err)
+			}
+		}
+		if shared != (j.EarlierS < 0.1) {
+			t.Errorf("shared %v: %v s are said to be elsewhere", shared, j.EarlierS)
 		}
 		indexed, err := b.readIndex(rec.dir)
 		if err != nil || indexed.Node != "b" || len(indexed.Files) != want {
