@@ -104,7 +104,7 @@ func history(seed uint64) []porcupine.Operation {
 				} else {
 					ops = append(ops, porcupine.Operation{ClientId: 3 + len(ops), Input: op, Call: begun, Output: out, Return: never})
 				}
-				if op.what == "claim" && !out.elsewhere {
+				if op.what == "claim" {
 					// A try before the last may arrive later still, and is removed some time.
 					if ends {
 						ops = append(ops, porcupine.Operation{ClientId: 3 + len(ops), Input: op, Call: begun, Output: roomOutcome{}, Return: never})
