@@ -16,7 +16,7 @@ import (
 func (w *world) empties(after time.Duration) {
 	w.t.Helper()
 	for _, n := range w.nodes {
-		n.answer = func(rw http.ResponseWriter, r *http.Request) bool {
+		answer := func(_ http.ResponseWriter, r *http.Request) bool {
 			if strings.HasSuffix(r.URL.Path, "/take") {
 				id := strings.Split(r.URL.Path, "/")[4]
 				go func() {
@@ -30,6 +30,7 @@ func (w *world) empties(after time.Duration) {
 			}
 			return false
 		}
+		n.does(func() { n.answer = answer })
 	}
 }
 
@@ -132,7 +133,7 @@ func TestDrainWithoutRoomElsewhere(t *testing.T) {
 		w.own("r1", "a")
 		var mu sync.Mutex
 		asked, full := 0, true
-		w.node("b").answer = func(rw http.ResponseWriter, r *http.Request) bool {
+		answer := func(rw http.ResponseWriter, r *http.Request) bool {
 			mu.Lock()
 			defer mu.Unlock()
 			if !full || !strings.HasSuffix(r.URL.Path, "/take") {
@@ -142,6 +143,8 @@ func TestDrainWithoutRoomElsewhere(t *testing.T) {
 			problem(rw, 503, "overloaded")
 			return true
 		}
+		n := w.node("b")
+		n.does(func() { n.answer = answer })
 		w.order("a", "draining", 600).is(200)
 		time.Sleep(time.Minute)
 		mu.Lock()
@@ -162,6 +165,29 @@ func TestNodeThatDrainsByItself(t *testing.T) {
 		w.put(cluster.LiveKey("a"), cluster.Live{Name: "a", Role: cluster.NodeRole, Incarnation: "a-1", Address: "http://a.test:80", State: cluster.Draining, Since: w.began})
 		w.until("r1 is on b", time.Second, w.nowhereOn("a"))
 	})
+}
+
+func TestWhoDrains(t *testing.T) {
+	order := func(s cluster.NodeState) *cluster.Order { return &cluster.Order{State: s} }
+	for i, c := range []struct {
+		live          cluster.NodeState
+		order         *cluster.Order
+		lived, orders int64
+		want          bool
+	}{
+		{cluster.Active, nil, 1, 0, false},
+		{cluster.Draining, nil, 1, 0, true},
+		{cluster.Active, order(cluster.Draining), 1, 2, true},
+		{cluster.Draining, order(cluster.Draining), 3, 2, true},
+		{cluster.Draining, order(cluster.Active), 3, 4, false}, // taken back a moment ago
+		{cluster.Draining, order(cluster.Active), 5, 4, true},  // it was told to stop since
+		{cluster.Active, order(cluster.Draining), 5, 4, true},  // it began anew, and is still to be drained
+	} {
+		n := &cluster.Node{Live: &cluster.Live{State: c.live}, LiveModified: c.lived, Order: c.order, OrderModified: c.orders}
+		if got := drains(n); got != c.want {
+			t.Errorf("case %d: %v", i, got)
+		}
+	}
 }
 
 func TestRebalance(t *testing.T) {
@@ -231,7 +257,7 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%+v %v", res, err)
 		}
 		if !w.agent.had("a stated") {
-			t.Errorf("asked %v", w.agent.asked)
+			t.Errorf("asked %v", w.agent.all())
 		}
 	})
 }

@@ -59,7 +59,7 @@ func TestCrash(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		if !w.agent.had("a refused") || w.agent.had("a granted") {
-			t.Errorf("certified: %v", w.agent.asked)
+			t.Errorf("certified: %v", w.agent.all())
 		}
 		if w.homes()["other"] != "b" {
 			t.Error("a room of another node has moved")
@@ -75,19 +75,17 @@ func TestCrash(t *testing.T) {
 func TestLeaseEnds(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
 		w.own("r1", "a")
-		w.agent.no = cluster.ErrNotProven
+		w.agent.says(cluster.ErrNotProven)
 		w.leaseEnds("a")
 		time.Sleep(3 * time.Second)
 		if w.homes()["r1"] != "a" {
 			t.Fatal("taken from a node whose death nobody has certified")
 		}
-		asked := len(w.agent.asked)
-		if asked < 5 || asked > 8 || slices.ContainsFunc(w.agent.asked, func(s string) bool { return s != "a granted" }) {
-			t.Errorf("asked %v", w.agent.asked)
+		asked := w.agent.all()
+		if len(asked) < 5 || len(asked) > 8 || slices.ContainsFunc(asked, func(s string) bool { return s != "a granted" }) {
+			t.Errorf("asked %v", asked)
 		}
-		w.agent.mu.Lock()
-		w.agent.no = nil
-		w.agent.mu.Unlock()
+		w.agent.says(nil)
 		w.until("r1 is on b", time.Second, w.nowhereOn("a"))
 	})
 }
@@ -96,17 +94,15 @@ func TestLeaseEnds(t *testing.T) {
 func TestNodeComesBack(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
 		w.own("r1", "a")
-		w.agent.no = cluster.ErrNotProven
+		w.agent.says(cluster.ErrNotProven)
 		w.leaseEnds("a")
 		time.Sleep(time.Second)
 		w.node("a").register()
-		w.agent.mu.Lock()
-		w.agent.no = nil
-		w.agent.mu.Unlock()
-		asked := len(w.agent.asked)
+		w.agent.says(nil)
+		asked := len(w.agent.all())
 		time.Sleep(5 * time.Second)
-		if w.homes()["r1"] != "a" || len(w.agent.asked) != asked {
-			t.Errorf("%v, asked %v", w.homes(), w.agent.asked)
+		if w.homes()["r1"] != "a" || len(w.agent.all()) != asked {
+			t.Errorf("%v, asked %v", w.homes(), w.agent.all())
 		}
 	})
 }
@@ -160,18 +156,16 @@ func TestRescueGoesOn(t *testing.T) {
 			return false
 		}
 		for _, name := range []string{"b", "c"} {
-			w.node(name).mu.Lock()
-			w.node(name).answer = full
-			w.node(name).mu.Unlock()
+			n := w.node(name)
+			n.does(func() { n.answer = full })
 		}
 		w.node("a").kill()
 		time.Sleep(10 * time.Second)
 		if w.homes()["r1"] != "a" {
 			t.Fatal("taken though all declined")
 		}
-		w.node("c").mu.Lock()
-		w.node("c").answer = nil
-		w.node("c").mu.Unlock()
+		n := w.node("c")
+		n.does(func() { n.answer = nil })
 		w.until("r1 is on c", 10*time.Second, func() bool { return w.homes()["r1"] == "c" })
 	})
 }

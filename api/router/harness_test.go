@@ -196,6 +196,13 @@ func (n *fakeNode) last() *http.Request {
 	return n.seen[len(n.seen)-1]
 }
 
+// does lets something of the node go otherwise while others ask it.
+func (n *fakeNode) does(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+}
+
 func (n *fakeNode) count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -431,6 +438,20 @@ func (a *fakeAgent) had(what string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Contains(a.asked, what)
+}
+
+// all answers what deaths it was asked to certify.
+func (a *fakeAgent) all() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.asked)
+}
+
+// says lets it certify nothing for a reason, or with nil what it is asked.
+func (a *fakeAgent) says(no error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.no = no
 }
 
 // answered is what a client got.

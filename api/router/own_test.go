@@ -416,3 +416,24 @@ func TestEventsOfANewRun(t *testing.T) {
 		}
 	})
 }
+
+// The cluster's own view and agent are what the router needs.
+var (
+	_ Directory = (*cluster.View)(nil)
+	_ Member    = (*cluster.Agent)(nil)
+)
+
+// TestKnownRoomsAreFoundWithoutGarbage holds the hot path to no allocation.
+func TestKnownRoomsAreFoundWithoutGarbage(t *testing.T) {
+	inWorld(t, false, nil, []string{"a", "b"}, func(w *world) {
+		w.own("r1", "b")
+		n := testing.AllocsPerRun(100, func() {
+			if to, here, known := w.router.find("r1"); !here || !known || to.node != "b" {
+				t.Fatal("not found")
+			}
+		})
+		if n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}

@@ -116,8 +116,12 @@ func (p *planner) measured(now time.Duration, l *cluster.Load) time.Duration {
 	return now
 }
 
-// drains reports whether a node is to take no more rooms.
+// drains reports whether a node is to take no more rooms. An order that the node
+// has not had the time to follow counts already, also one that takes it back.
 func drains(n *cluster.Node) bool {
+	if n.Order != nil && n.OrderModified > n.LiveModified {
+		return n.Order.State == cluster.Draining
+	}
 	return n.Live.State != cluster.Active || n.Order != nil && n.Order.State == cluster.Draining
 }
 

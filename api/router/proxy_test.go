@@ -362,7 +362,8 @@ func TestRequestWaitsForItsRoom(t *testing.T) {
 func TestNodeThatStandsStill(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
 		w.own("r1", "a")
-		w.node("a").stands = true
+		n := w.node("a")
+		n.does(func() { n.stands = true })
 		go func() {
 			time.Sleep(2 * time.Second)
 			w.leaseEnds("a")
@@ -378,7 +379,7 @@ func TestCrashInTheMiddle(t *testing.T) {
 		w.node("a").kill()
 		w.do("PATCH", "/v1/rooms/r1", "body").is(200).says("on b")
 		if !w.agent.had("a refused") {
-			t.Errorf("certified: %v", w.agent.asked)
+			t.Errorf("certified: %v", w.agent.all())
 		}
 	})
 }
