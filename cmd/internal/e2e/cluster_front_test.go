@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -233,7 +234,9 @@ func eventsComeAtOnce(t *testing.T, s *server, room string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := streams.Do(req.WithContext(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	res, err := streams.Do(req.WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
