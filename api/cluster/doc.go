@@ -6,8 +6,8 @@
 // All that nodes and routers must agree on lies in a small, strictly
 // serialisable [Store]: who is a member, who is alive (under a lease), and the
 // directory of rooms. A room's entry names its owner, (node, incarnation), and an
-// epoch that rises with each change of owner and is never used twice. Ownership
-// is proven by a successful compare-and-set alone, which the owner makes itself.
+// epoch that rises with each change of owner and is never used twice: the revision
+// of the commit that made it owner. Ownership is proven by a successful compare-and-set alone, which the owner makes itself.
 //
 // # Who may send
 //
@@ -23,5 +23,11 @@
 // of the members. Who grants against an incarnation has not confirmed to it, for
 // as long as such a confirmation counts, that the store is away, and never will.
 // As any half and any majority share a member, no node that goes on without the
-// store is certified dead.
+// store is certified dead. Only a member that was registered in this run of its
+// process confirms, and a grant counts only while its giver's live entry is the one
+// it named: so that no promise is forgotten in a restart.
+//
+// What a member knows of its own tenure is a [Tenure], what it has promised others a
+// [Grantor]: cores without a clock. An [Agent] is the shell around both. It is tested in
+// a simulation, in which networks, stores, clocks and processes fail by a seed.
 package cluster
