@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,8 +111,21 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 	})
 }
 
+// TestNewRoomIsPlacedOnce holds that of those who ask for a new room at once one
+// makes it, and the others wait for that.
 func TestNewRoomIsPlacedOnce(t *testing.T) {
 	inWorld(t, false, nil, []string{"a", "b", "c"}, func(w *world) {
+		var asked, done atomic.Int32
+		for _, n := range w.nodes {
+			n.answer = func(http.ResponseWriter, *http.Request) bool {
+				if done.Load() == 0 {
+					asked.Add(1)
+				}
+				time.Sleep(100 * time.Millisecond)
+				done.Store(1)
+				return false
+			}
+		}
 		var clients sync.WaitGroup
 		for range 8 {
 			clients.Go(func() { w.do("PUT", "/v1/rooms/new", `{}`) })
@@ -121,8 +135,8 @@ func TestNewRoomIsPlacedOnce(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			made += len(w.node(name).rooms)
 		}
-		if made != 1 {
-			t.Errorf("made on %d nodes", made)
+		if made != 1 || asked.Load() != 1 {
+			t.Errorf("made on %d nodes, which were asked %d times", made, asked.Load())
 		}
 	})
 }
