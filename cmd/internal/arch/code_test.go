@@ -19,7 +19,7 @@ const (
 // cores are the packages that take time as an argument.
 var cores = []string{
 	"codec", "mixer/audio", "mixer/video", "mixer/layout", "mixer/overlay", "transport/jitter", "transport/rtptime",
-	"transport/transporttest/badlink",
+	"transport/transporttest/badlink", "api/router/rules", "api/router/placement",
 }
 
 // clock are the names of package time that read the clock or wait for it.
