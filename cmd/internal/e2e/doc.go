@@ -1,5 +1,6 @@
 // Package e2e holds tests alone: the program itself, as a process of its own,
-// with real browsers, real sockets and real files.
+// with real browsers, real sockets and real files; and clusters of it, also behind
+// NGINX and HAProxy.
 //
 // The browsers are Debian's Chromium and Firefox ESR. The interoperability tests
 // talk besides to libwebrtc from npm's @roamhq/wrtc, to GStreamer's webrtcbin, and
