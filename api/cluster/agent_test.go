@@ -137,3 +137,34 @@ func TestAnOrderDrains(t *testing.T) {
 		t.Errorf("it takes a room: %v, %v", err, drains)
 	}
 }
+
+// orderedHost notes when it is fenced.
+type orderedHost struct {
+	*fakeHost
+	note func(string)
+}
+
+func (h orderedHost) Fence(reason string) { h.note("fence: " + reason) }
+
+// Nothing is sent any more when the rooms begin to close, and it is done once.
+func TestTheGateShutsBeforeTheRoomsClose(t *testing.T) {
+	var happened []string
+	note := func(what string) { happened = append(happened, what) }
+	store := NewMemory()
+	a, err := NewAgent(AgentConfig{
+		Store: store, View: NewView(store, slog.New(slog.DiscardHandler)), Host: orderedHost{newFakeHost(), note},
+		Role: NodeRole, Name: "a", Address: "http://127.0.0.1:1", Log: slog.New(slog.DiscardHandler),
+		Gate: func(until time.Duration) { note("gate " + until.String()) },
+		Now:  func() time.Duration { return 10 * time.Second },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.tenure.Begin(10*time.Second, 10*time.Second, []string{"a", "b", "c"})
+	a.tellGate()
+	a.fence(a.current(), "gone")
+	a.fence(a.current(), "again")
+	if got, want := strings.Join(happened, ", "), "gate 11.6s, gate 0s, fence: gone"; got != want {
+		t.Errorf("%s; not %s", got, want)
+	}
+}
