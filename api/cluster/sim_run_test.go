@@ -97,7 +97,8 @@ func simEnv(name string, otherwise uint64) uint64 {
 }
 
 // TestSimulation runs histories of a cluster in which everything fails.
-// TUTTI_SIM_SEEDS says how many, TUTTI_SIM_SEED runs that one with its log.
+// TUTTI_SIM_SEEDS says how many, TUTTI_SIM_FIRST from which on; TUTTI_SIM_SEED runs
+// that one with its log.
 func TestSimulation(t *testing.T) {
 	if seed := simEnv("TUTTI_SIM_SEED", 0); seed != 0 {
 		if _, err := simulate(seed, os.Stdout); err != nil {
@@ -107,12 +108,14 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := simEnv("TUTTI_SIM_SEEDS", 200)
 	var next atomic.Uint64
+	next.Store(simEnv("TUTTI_SIM_FIRST", 1) - 1)
+	last := next.Load() + seeds
 	total := make(chan map[string]int, seeds)
 	t.Run("seeds", func(t *testing.T) {
 		for w := range runtime.GOMAXPROCS(0) {
 			t.Run(strconv.Itoa(w), func(t *testing.T) {
 				t.Parallel()
-				for seed := next.Add(1); seed <= seeds && !t.Failed(); seed = next.Add(1) {
+				for seed := next.Add(1); seed <= last && !t.Failed(); seed = next.Add(1) {
 					s, err := simulate(seed, io.Discard)
 					if err != nil {
 						t.Errorf("seed %d: %v", seed, err)
