@@ -30,7 +30,7 @@ func (h *host) Describe(room string) (cluster.Room, uint64, bool) {
 		h.mu.Unlock()
 		return cluster.Room{}, 0, false
 	}
-	r, created, last, version := n.room, n.created, n.described, n.version
+	r, created, rule, last, version := n.room, n.created, n.rule, n.described, n.version
 	var kept map[string]cluster.Attributes // never written after Restore
 	if now.Before(n.keptUntil) {
 		kept = n.kept
@@ -41,6 +41,7 @@ func (h *host) Describe(room string) (cluster.Room, uint64, bool) {
 		return last, version, true
 	}
 	last = v.describe(created, kept)
+	last.Rule = rule
 	h.mu.Lock()
 	n.described, n.version = last, v.version
 	h.mu.Unlock()

@@ -52,6 +52,7 @@ type home struct {
 	// under host.mu
 	room      *mixer.Room // nil until it is made
 	created   time.Time   // wherever that was
+	rule      string      // of the router that placed it
 	movedTo   string      // the node that has it now; empty: this one
 	left      bool        // it is no longer this node's, so that nothing is released
 	kept      map[string]cluster.Attributes
@@ -155,8 +156,9 @@ func (h *host) watch(id string, n *home) {
 	close(n.gone)
 }
 
-// create makes a room that is new, as this node's where there is a cluster.
-func (s *Server) create(ctx context.Context, id string, settings mixer.Settings) (*mixer.Room, error) {
+// create makes a room that is new, as this node's where there is a cluster. rule
+// is what the router says that it was placed by.
+func (s *Server) create(ctx context.Context, id string, settings mixer.Settings, rule string) (*mixer.Room, error) {
 	if s.cfg.Cluster == nil {
 		return s.cfg.Rooms.Create(id, settings)
 	}
@@ -183,7 +185,7 @@ func (s *Server) create(ctx context.Context, id string, settings mixer.Settings)
 		s.host.giveUp(id, n)
 		return nil, err
 	}
-	return r, s.host.settle(id, n, r, func(n *home) { n.created = created })
+	return r, s.host.settle(id, n, r, func(n *home) { n.created, n.rule = created, rule })
 }
 
 // createdAt answers when a room was created, on whatever node that was.
@@ -238,7 +240,7 @@ func (h *host) Restore(ctx context.Context, was cluster.Room, planned bool) erro
 	}
 	until := h.s.cfg.Now().Add(keepAttributes)
 	return h.settle(was.ID, n, r, func(n *home) {
-		n.created, n.kept, n.keptUntil = was.CreatedAt, maps.Clone(was.Participants), until
+		n.created, n.rule, n.kept, n.keptUntil = was.CreatedAt, was.Rule, maps.Clone(was.Participants), until
 	})
 }
 

@@ -31,7 +31,7 @@ func wandering(token string) cluster.Room {
 	s := mixer.DefaultSettings()
 	s.Title, s.Layout, s.Metadata = "Round", layout.Layout{Name: layout.Grid, MaxTiles: 9}, map[string]string{"floor": "3"}
 	return cluster.Room{
-		ID: "r1", Owner: cluster.Owner{Node: "node-1", Epoch: 12}, Settings: s, Seq: 1024,
+		ID: "r1", Owner: cluster.Owner{Node: "node-1", Epoch: 12}, Settings: s, Rule: "ward", Seq: 1024,
 		CreatedAt: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC),
 		Participants: map[string]cluster.Attributes{
 			"ada": {Name: "Ada L.", AudioMuted: true, VideoMuted: true, GainDB: -6, Bearer: bearerOf(token)},
@@ -178,7 +178,7 @@ func TestDescribe(t *testing.T) {
 	}
 	r := changes("first", true)
 	if r.ID != "r1" || r.Settings.Title != "Round" || !r.CreatedAt.Equal(wandering("").CreatedAt) || len(r.Participants) != 2 ||
-		r.Participants["ada"] != wandering(own).Participants["ada"] || r.Seq < 1024+seqStep || r.Owner != (cluster.Owner{}) {
+		r.Participants["ada"] != wandering(own).Participants["ada"] || r.Seq < 1024+seqStep || r.Owner != (cluster.Owner{}) || r.Rule != "ward" {
 		t.Errorf("described as %+v", r)
 	}
 	m.json("PATCH", "/v1/rooms/r1", m.admin(), `{"title":"Two"}`).is(200)

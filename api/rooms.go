@@ -138,7 +138,7 @@ func (s *Server) createRoom(c echo.Context, id string, doc document) error {
 	if !seesTenant(caller(c).grant, settings.Tenant) {
 		return blame("forbidden", "tenant", "the token is for another tenant")
 	}
-	r, err := s.create(req.Context(), id, settings)
+	r, err := s.create(req.Context(), id, settings, told(c, headerRule))
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (s *Server) roomToJoin(c echo.Context) (r *mixer.Room, made bool, err error
 	}
 	settings := mixer.DefaultSettings()
 	settings.Tenant = caller(c).grant.Tenant
-	r, err = s.create(c.Request().Context(), c.Param("room"), settings)
+	r, err = s.create(c.Request().Context(), c.Param("room"), settings, told(c, headerRule))
 	if errors.Is(err, mixer.ErrRoomExists) { // somebody else was faster, or it is another tenant's
 		r, err = s.room(c)
 		return r, false, err

@@ -20,6 +20,7 @@ const (
 	headerKey           = "Tutti-Cluster-Key"
 	headerEpoch         = "Tutti-Epoch" // of the room, as the router knows it
 	headerRoom          = "Tutti-Room"  // the identifier of a room that is made by POST
+	headerRule          = "Tutti-Rule"  // that places the room, if the request makes it
 	headerForwardedFor  = "X-Forwarded-For"
 	headerForwardedHost = "X-Forwarded-Host"
 	// headerOwner is said by a node: which one has the room.
@@ -38,7 +39,7 @@ func (s *Server) trust(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		req := c.Request()
 		if !s.fromMember(req) {
-			for _, name := range []string{headerKey, headerEpoch, headerRoom, headerForwardedFor, headerForwardedHost} {
+			for _, name := range []string{headerKey, headerEpoch, headerRoom, headerRule, headerForwardedFor, headerForwardedHost} {
 				req.Header.Del(name)
 			}
 			return next(c)

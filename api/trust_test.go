@@ -69,7 +69,10 @@ func TestStaleEpochs(t *testing.T) {
 func TestRoomOfARouter(t *testing.T) {
 	m := newMember(t, nil)
 	var r roomResource
-	m.json("POST", "/v1/rooms", m.admin(), "{}", passed("Tutti-Room: chosen")...).is(201).into(&r)
+	m.json("POST", "/v1/rooms", m.admin(), "{}", passed("Tutti-Room: chosen", "Tutti-Rule: ward")...).is(201).into(&r)
+	if d, _, _ := m.host.Describe("chosen"); d.Rule != "ward" {
+		t.Errorf("placed by %q", d.Rule)
+	}
 	if r.ID != "chosen" {
 		t.Errorf("made %q", r.ID)
 	}
@@ -154,7 +157,7 @@ func TestByItselfHeadersAreNothing(t *testing.T) {
 // who come after it and believe it.
 func TestStrangersHeadersAreDropped(t *testing.T) {
 	m := newMember(t, nil)
-	names := []string{headerKey, headerEpoch, headerRoom, headerForwardedFor, headerForwardedHost}
+	names := []string{headerKey, headerEpoch, headerRoom, headerRule, headerForwardedFor, headerForwardedHost}
 	for _, key := range []string{"wrong", theKey} {
 		req := httptest.NewRequest("GET", "/v1/rooms", nil)
 		for _, name := range names {

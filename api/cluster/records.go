@@ -164,9 +164,12 @@ type Room struct {
 	Owner
 	// Previous is where the room was before a planned move, for as long as sessions
 	// may still be there.
-	Previous  *Owner         `json:"previous,omitempty"`
-	Settings  mixer.Settings `json:"settings"`
-	CreatedAt time.Time      `json:"created_at"`
+	Previous *Owner         `json:"previous,omitempty"`
+	Settings mixer.Settings `json:"settings"`
+	// Rule is the router's that the room was placed by, so that it stays within its
+	// pool also when the request that made it is forgotten.
+	Rule      string    `json:"rule,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 	// Seq is a number that no event of the room has had yet.
 	Seq uint64 `json:"seq"`
 	// Participants are what a person keeps in a move, by the identifier of their

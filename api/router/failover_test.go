@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tutti/api/cluster"
+	"tutti/api/router/rules"
 )
 
 // homes answers on which node each room is, by the directory.
@@ -66,6 +67,34 @@ func TestCrash(t *testing.T) {
 		}
 		if len(w.homes()) != 41 {
 			t.Errorf("%d rooms", len(w.homes()))
+		}
+	})
+}
+
+// TestRoomsStayWithinTheirRule holds that a room which came by what only its
+// first request said is brought back within the same pool.
+func TestRoomsStayWithinTheirRule(t *testing.T) {
+	list, err := rules.Parse([]byte(`
+rules:
+  - name: ward
+    match: {header: {X-Ward: a}}
+    pool: {forbid: {name: c}}
+  - name: rest
+    pool: {require: {name: c}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, true, func(c *Config) { c.Rules = list }, []string{"a", "b", "c"}, func(w *world) {
+		for i := range 20 {
+			w.do("PUT", fmt.Sprintf("/v1/rooms/r%d", i), "{}", "X-Ward", "a").is(201)
+		}
+		w.node("a").kill()
+		w.until("all rooms are elsewhere", 2*time.Second, w.nowhereOn("a"))
+		for room, home := range w.homes() {
+			if home != "b" {
+				t.Errorf("%s is on %s", room, home)
+			}
 		}
 	})
 }

@@ -137,7 +137,10 @@ func (n *fakeNode) register() {
 }
 
 // own puts a room on a node, in the directory and there.
-func (w *world) own(room, node string) cluster.Epoch {
+func (w *world) own(room, node string) cluster.Epoch { return w.ownBy(room, node, "") }
+
+// ownBy says by which rule, too.
+func (w *world) ownBy(room, node, rule string) cluster.Epoch {
 	n := w.node(node)
 	n.mu.Lock()
 	epoch := cluster.Epoch(2 * (len(n.rooms) + 1))
@@ -145,7 +148,7 @@ func (w *world) own(room, node string) cluster.Epoch {
 	n.mu.Unlock()
 	w.put(cluster.RoomKey(room), cluster.Room{
 		ID: room, Owner: cluster.Owner{Node: node, Incarnation: n.run, Epoch: epoch},
-		Settings: mixer.DefaultSettings(), CreatedAt: w.began,
+		Settings: mixer.DefaultSettings(), Rule: rule, CreatedAt: w.began,
 	})
 	return epoch
 }
@@ -257,7 +260,7 @@ func (n *fakeNode) room(w http.ResponseWriter, r *http.Request) {
 			problem(w, 404, "room_not_found")
 			return
 		}
-		n.w.own(id, n.name)
+		n.w.ownBy(id, n.name, r.Header.Get(headerRule))
 		w.Header().Set("Location", roomsPath+id)
 		w.WriteHeader(201)
 	}

@@ -176,9 +176,9 @@ func (p *planner) rebalance() (placement.Move, bool) {
 }
 
 // queryOf answers what the rules can know of a room that is there: nothing of
-// the request that made it.
+// the request that made it, but the rule that it was placed by.
 func queryOf(r *cluster.Room) rules.Query {
-	q := rules.Query{Tenant: r.Settings.Tenant, Kind: r.Settings.Kind, Purpose: r.Settings.Purpose, Room: r.ID}
+	q := rules.Query{Tenant: r.Settings.Tenant, Kind: r.Settings.Kind, Purpose: r.Settings.Purpose, Room: r.ID, Rule: r.Rule}
 	q.Hash = hashOf(q.Tenant, q.Room)
 	return q
 }
@@ -238,6 +238,7 @@ func (t *trip) make(out *http.Request, q *rules.Query) (*http.Response, error) {
 			break
 		}
 		exclude = append(exclude, to.node)
+		out.Header.Set(headerRule, pool.Rule)
 		a, err := t.send(out, to)
 		switch {
 		case unsent(err), errors.Is(err, errOver):

@@ -24,6 +24,7 @@ const (
 	headerKey   = "Tutti-Cluster-Key"
 	headerEpoch = "Tutti-Epoch"
 	headerRoom  = "Tutti-Room"
+	headerRule  = "Tutti-Rule"
 	headerOwner = "Tutti-Owner"
 	headerEvent = "Tutti-Event" // the number after which a stream of events begins
 )

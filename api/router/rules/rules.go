@@ -52,6 +52,9 @@ type rule struct {
 // Query is what is known of a room when it is placed.
 type Query struct {
 	Tenant, Kind, Purpose string
+	// Rule is the name of the one that the room was placed by before; while there is
+	// such a rule, it is the first that matches.
+	Rule string
 	// Host is the request's, as Host answers it.
 	Host string
 	// Room is the identifier. Patterns are compared with it byte by byte.
@@ -79,7 +82,14 @@ func compile(list []rule) *Rules {
 
 // Match answers the first rule that matches, from 0, and its pool, which is not
 // to be written; -1 and nil where none does. It allocates nothing.
-func (r *Rules) Match(q *Query) (int, *Pool) { return r.from(q, 0) }
+func (r *Rules) Match(q *Query) (int, *Pool) {
+	if q.Rule != "" {
+		if i, ok := r.names[q.Rule]; ok {
+			return i, &r.list[i].pool
+		}
+	}
+	return r.from(q, 0)
+}
 
 // Then answers where a room goes whose pool, that of rule number i, has no node
 // that takes it; -1 and nil where it is refused. Called again and again, it comes to
