@@ -86,6 +86,8 @@ func (f *fakeCluster) Release(room string) {
 	delete(f.rooms, room)
 }
 
+func (f *fakeCluster) Left(room string) { f.called("left %s", room) }
+
 func (f *fakeCluster) Epoch(room string) (cluster.Epoch, bool) {
 	o, ok := f.Owner(room)
 	return o.Epoch, ok && o.Node == "node-1"

@@ -147,11 +147,15 @@ func (h *host) settle(id string, n *home, r *mixer.Room, fill func(*home)) error
 func (h *host) watch(id string, n *home) {
 	<-n.room.Done()
 	h.mu.Lock()
-	release := !n.left
+	release, moved := !n.left, n.movedTo != ""
 	delete(h.homes, id)
 	h.mu.Unlock()
-	if release && h.s.cfg.Cluster != nil {
-		h.s.cfg.Cluster.Release(id)
+	switch cluster := h.s.cfg.Cluster; {
+	case cluster == nil:
+	case release:
+		cluster.Release(id)
+	case moved:
+		cluster.Left(id)
 	}
 	close(n.gone)
 }

@@ -116,6 +116,9 @@ type Cluster interface {
 	Save(ctx context.Context, room string) error
 	// Release says that a room has been closed. It does not wait.
 	Release(room string)
+	// Left says that the old half of a room that has moved has been closed. It does
+	// not wait.
+	Left(room string)
 	// Epoch answers the epoch of a room that this node owns.
 	Epoch(room string) (cluster.Epoch, bool)
 	// Owner answers where the directory says that a room is.

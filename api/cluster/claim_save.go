@@ -23,6 +23,38 @@ func (a *Agent) Release(room string) {
 	}
 }
 
+// Left says that nothing is left here of a room that has moved: its entry no
+// longer names this node as the one before, at once or after previousTime.
+func (a *Agent) Left(room string) {
+	a.mu.Lock()
+	life := a.life
+	a.mu.Unlock()
+	a.machine.Go(func() {
+		for range 3 {
+			if err := a.unname(life, room); !errors.Is(err, ErrConflict) {
+				return
+			}
+		}
+	})
+}
+
+// unname takes this incarnation out of a room's entry. The owner notices when it
+// writes next.
+func (a *Agent) unname(ctx context.Context, room string) error {
+	e, _, err := a.readRoom(ctx, room)
+	if err != nil || e == nil || e.Previous == nil {
+		return err
+	}
+	m := a.look(room)
+	if e.Previous.Node != a.cfg.Name || e.Previous.Incarnation != m.incarnation || m.standing != Held {
+		return nil
+	}
+	r := e.Room
+	r.Previous = nil
+	_, err = a.commit(ctx, []Condition{{RoomKey(room), e.Modified}, {LiveKey(a.cfg.Name), m.live}}, []Write{{RoomKey(room), encode(r), 0}})
+	return err
+}
+
 // sweep removes entries of rooms that this incarnation should have and does not:
 // released while the store was away, or claimed by a commit whose answer was lost.
 func (a *Agent) sweep(ctx context.Context) {
@@ -147,7 +179,7 @@ func (a *Agent) settleRoom(ctx context.Context, room string) error {
 		a.mu.Unlock()
 	case e.Node == a.cfg.Name && e.Incarnation == m.incarnation && e.Epoch == h.epoch:
 		a.mu.Lock()
-		h.modified, h.saved = e.Modified, false
+		h.modified, h.saved, h.previous = e.Modified, false, e.Previous
 		a.mu.Unlock()
 	default:
 		a.moveOut(room, h, e.Owner)

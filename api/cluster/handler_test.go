@@ -224,6 +224,22 @@ func TestAPlannedMove(t *testing.T) {
 	if !ok || e.Node != "b" || e.Previous == nil || *e.Previous != from || e.Seq != 42 {
 		t.Errorf("the directory has %+v", e)
 	}
+	b.Left("room") // not b's to say
+	a.Left("room")
+	eventually(t, "nothing of it is left on a", func() bool {
+		e, _ := b.view.Room("room")
+		return e.Previous == nil && e.Owner == (Owner{"b", b.State().Incarnation, e.Epoch}) && e.Seq == 42
+	})
+	now, _ := b.Epoch("room")
+	b.host.mu.Lock()
+	b.host.rooms["room"] = Room{Seq: 43}
+	b.host.mu.Unlock()
+	if err := b.Save(ctx, "room"); err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := b.view.Room("room"); e.Seq != 43 || e.Previous != nil || e.Epoch != now {
+		t.Errorf("the directory has %+v, and the epoch was %d", e, now)
+	}
 	b.Release("room")
 	eventually(t, "it is gone", func() bool { _, ok := a.view.Room("room"); return !ok })
 }
