@@ -10,20 +10,15 @@ import (
 )
 
 // Limits bound how fast sessions are made, so that a crowd that comes back at
-// once does not take what the healthy rooms need. Rates are in sessions a second;
-// 0 is no limit.
+// once does not take what the healthy rooms need. Each is the most that may be
+// made within any second; 0 is no limit.
 type Limits struct {
-	// Sessions is the rate of the whole router, and SessionsAtOnce how many may come
-	// together; 0 for a second's worth.
-	Sessions       float64
-	SessionsAtOnce int
-	// Tenant and TenantAtOnce are the same for each tenant.
-	Tenant       float64
-	TenantAtOnce int
+	Sessions float64 // of the whole router
+	Tenant   float64 // of each tenant
 }
 
 func (l Limits) check() error {
-	for _, n := range []float64{l.Sessions, float64(l.SessionsAtOnce), l.Tenant, float64(l.TenantAtOnce)} {
+	for _, n := range []float64{l.Sessions, l.Tenant} {
 		if n < 0 || math.IsNaN(n) || math.IsInf(n, 0) {
 			return errors.New("router: the limits of sessions must not be negative")
 		}
@@ -49,7 +44,7 @@ type limiter struct {
 }
 
 func newLimiter(l Limits, random func() float64) *limiter {
-	return &limiter{limits: l, random: random, all: newBucket(l.Sessions, l.SessionsAtOnce), tenants: map[string]*bucket{}}
+	return &limiter{limits: l, random: random, all: newBucket(l.Sessions), tenants: map[string]*bucket{}}
 }
 
 // take admits a session, or answers after how many seconds to try again.
@@ -82,7 +77,7 @@ func (l *limiter) tenant(name string, now time.Time) *bucket {
 		}
 		delete(l.tenants, oldest)
 	}
-	b := newBucket(l.limits.Tenant, l.limits.TenantAtOnce)
+	b := newBucket(l.limits.Tenant)
 	b.at = now
 	l.tenants[name] = &b
 	return &b
@@ -96,12 +91,12 @@ type bucket struct {
 	at         time.Time
 }
 
-func newBucket(rate float64, size int) bucket {
-	s := float64(size)
-	if s == 0 {
-		s = max(1, rate)
-	}
-	return bucket{rate: rate, size: s, tokens: s}
+// newBucket answers one that lets no more than most through within any second:
+// what it holds and what flows in meanwhile, together. It holds a tenth, so that
+// nine tenths come steadily.
+func newBucket(most float64) bucket {
+	size := max(1, most/10)
+	return bucket{rate: max(most-size, most/2), size: size, tokens: size}
 }
 
 // refill lets time pass: tokens come, and the backlog shrinks as it is served.

@@ -10,7 +10,7 @@ import (
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func TestLimiter(t *testing.T) {
-	l := newLimiter(Limits{Sessions: 10, SessionsAtOnce: 20, Tenant: 5, TenantAtOnce: 5}, func() float64 { return 0.5 })
+	l := newLimiter(Limits{Sessions: 40, Tenant: 10}, func() float64 { return 0.5 })
 	take := func(tenant string, at time.Duration, n int) (admitted int) {
 		for range n {
 			if _, ok := l.take(tenant, noon.Add(at)); ok {
@@ -24,21 +24,17 @@ func TestLimiter(t *testing.T) {
 		at       time.Duration
 		n, wants int
 	}{
-		{"a", 0, 100, 5},            // its own share
-		{"b", 0, 100, 5},            // another's is not touched
-		{"c", 0, 3, 3},              //
-		{"d", 0, 100, 5},            //
-		{"e", 0, 100, 2},            // what is left of the whole
-		{"a", time.Second, 100, 5},  //
-		{"b", time.Second, 100, 5},  //
-		{"c", time.Second, 100, 0},  // the whole is used up
-		{"z", time.Minute, 100, 5},  //
-		{"z", 0, 100, 0},            // a clock that goes back gives nothing
-		{"z", time.Minute, 100, 0},  // nor does it give twice
-		{"y", time.Minute, 100, 5},  //
-		{"x", time.Minute, 100, 5},  //
-		{"w", time.Minute, 100, 5},  //
-		{"v", time.Minute, 1000, 0}, // 20 at once
+		{"a", 0, 100, 1},                    // its own share: a tenth
+		{"b", 0, 100, 1},                    // another's is not touched
+		{"c", 0, 100, 1},                    //
+		{"d", 0, 100, 1},                    //
+		{"e", 0, 100, 0},                    // the whole is used up
+		{"a", 112 * time.Millisecond, 1, 1}, // nine more a second
+		{"a", 112 * time.Millisecond, 1, 0},
+		{"b", time.Second, 100, 1},
+		{"z", time.Minute, 100, 1},
+		{"z", 0, 100, 0},           // a clock that goes back gives nothing
+		{"z", time.Minute, 100, 0}, // nor does it give twice
 	} {
 		if got := take(c.tenant, c.at, c.n); got != c.wants {
 			t.Errorf("%+v: %d admitted", c, got)
@@ -54,7 +50,7 @@ func TestCrowdComesBack(t *testing.T) {
 		step = step*6364136223846793005 + 1442695040888963407
 		return float64(step>>11) / (1 << 53)
 	}
-	l := newLimiter(Limits{Sessions: 100, SessionsAtOnce: 50}, random)
+	l := newLimiter(Limits{Sessions: 100}, random)
 	due := map[int][]int{} // milliseconds: who
 	for i := range 650 {
 		due[i%300] = append(due[i%300], i)
@@ -80,6 +76,33 @@ func TestCrowdComesBack(t *testing.T) {
 	}
 }
 
+// TestMostInASecond holds that no second sees more than the limit, however
+// they come.
+func TestMostInASecond(t *testing.T) {
+	for _, most := range []int{1, 2, 5, 30, 200} {
+		l := newLimiter(Limits{Sessions: float64(most)}, func() float64 { return 0 })
+		var in []int // milliseconds
+		for ms := range 10_000 {
+			if ms%1700 < 300 {
+				continue // they come in waves
+			}
+			for range 10 {
+				if _, ok := l.take("", noon.Add(time.Duration(ms)*time.Millisecond)); ok {
+					in = append(in, ms)
+				}
+			}
+		}
+		for i := range in {
+			if i+most < len(in) && in[i+most]-in[i] < 1000 {
+				t.Fatalf("limit %d: %d within %d ms", most, most+1, in[i+most]-in[i])
+			}
+		}
+		if len(in) < 10*most/3 {
+			t.Errorf("limit %d: %d in 10 s", most, len(in))
+		}
+	}
+}
+
 func TestTenantsAreBounded(t *testing.T) {
 	l := newLimiter(Limits{Tenant: 1}, func() float64 { return 0 })
 	for i := range 3 * maxTenants / 2 {
@@ -100,7 +123,7 @@ func TestNoLimits(t *testing.T) {
 			t.Fatal("refused")
 		}
 	}
-	for _, bad := range []Limits{{Sessions: -1}, {Tenant: math.NaN()}, {SessionsAtOnce: -1}, {TenantAtOnce: -1}, {Sessions: math.Inf(1)}} {
+	for _, bad := range []Limits{{Sessions: -1}, {Tenant: math.NaN()}, {Sessions: math.Inf(1)}} {
 		if bad.check() == nil {
 			t.Errorf("%+v is taken", bad)
 		}

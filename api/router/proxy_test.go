@@ -210,7 +210,7 @@ func TestRequestsThatMakeNothingGoToOneNode(t *testing.T) {
 
 func TestStrangersMakeNothing(t *testing.T) {
 	inWorld(t, false, func(c *Config) {
-		c.Dev, c.Limits = false, Limits{Sessions: 1, SessionsAtOnce: 1}
+		c.Dev, c.Limits = false, Limits{Sessions: 1}
 		c.Rules = mustRules(t, "rules:\n- {name: x, match: {tenant: nobody}}\n")
 	}, []string{"a"}, func(w *world) {
 		w.node("a").answer = func(rw http.ResponseWriter, _ *http.Request) bool { problem(rw, 401, "token_required"); return true }
@@ -448,7 +448,7 @@ func TestWithoutTheStore(t *testing.T) {
 }
 
 func TestSessionsAreLimited(t *testing.T) {
-	inWorld(t, false, func(c *Config) { c.Limits = Limits{Sessions: 10, SessionsAtOnce: 5} }, []string{"a"}, func(w *world) {
+	inWorld(t, false, func(c *Config) { c.Limits = Limits{Sessions: 50} }, []string{"a"}, func(w *world) {
 		w.own("r1", "a")
 		refused := 0
 		for range 20 {
