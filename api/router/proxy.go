@@ -56,14 +56,16 @@ func (r *Router) pass(c echo.Context, d destination) error {
 	if t.body, err = r.readBody(c); err != nil {
 		return err
 	}
+	flush := time.Duration(0)
 	if d.rest == "/events" || d.rest == "/live.webm" || strings.Contains(d.rest, "/files/") {
 		api.MarkStream(c)
+		flush = -1 // each piece as it comes; else all of an answer goes out in one
 	}
 	ctx, cancel := r.gate.StreamContext(c)
 	defer cancel()
 	own := c.Response().Header()
 	proxy := httputil.ReverseProxy{
-		Rewrite: t.rewrite, Transport: t, FlushInterval: -1, BufferPool: buffers{},
+		Rewrite: t.rewrite, Transport: t, FlushInterval: flush, BufferPool: buffers{},
 		ModifyResponse: func(res *http.Response) error {
 			stripIdentity(res.Header)
 			clear(own) // the node has set all that belongs to its answer
