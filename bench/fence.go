@@ -53,7 +53,29 @@ func (f *fences) last(how string) string {
 	return fmt.Sprintf("%.2f", f.ends.percentile(100))
 }
 
+// fenceClusters are how many clusters are watched at once: they sleep most of the
+// time.
+const fenceClusters = 4
+
 func fenceRuns(ctx context.Context, o options, how string) (*fences, error) {
+	all, failed := make([]*fences, fenceClusters), make([]error, fenceClusters)
+	var work sync.WaitGroup
+	for i := range fenceClusters {
+		work.Go(func() { all[i], failed[i] = fenceCluster(ctx, o, how, o.fences/2/fenceClusters) })
+	}
+	work.Wait()
+	sum := new(fences)
+	for _, f := range all {
+		if f != nil {
+			sum.runs, sum.taken, sum.late = sum.runs+f.runs, sum.taken+f.taken, sum.late+f.late
+			sum.ends, sum.again = append(sum.ends, f.ends...), append(sum.again, f.again...)
+		}
+	}
+	return sum, errors.Join(failed...)
+}
+
+// fenceCluster makes so many runs in one cluster.
+func fenceCluster(ctx context.Context, o options, how string, runs int) (*fences, error) {
 	c, err := startCluster(ctx, o, clusterOptions{nodes: []string{"b", "c"}, rules: pinned})
 	if err != nil {
 		return nil, err
@@ -83,7 +105,7 @@ func fenceRuns(ctx context.Context, o options, how string) (*fences, error) {
 		return nil, err
 	}
 	f := new(fences)
-	for f.runs < o.fences/2 {
+	for f.runs < runs {
 		if err := c.fenceOnce(ctx, f, how, []*gate{toStore, toNode}); err != nil {
 			return f, fmt.Errorf("run %d: %w", f.runs+1, err)
 		}

@@ -162,10 +162,10 @@ func measureOutage(ctx context.Context, o options) error {
 	if err := sleep(ctx, time.Until(begin.Add(o.outage))); err != nil {
 		return err
 	}
+	back := time.Now()
 	if err := c.startStore(ctx, 0); err != nil {
 		return err
 	}
-	back := time.Now()
 	whole, err := c.whole(ctx, 7)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func measureOutage(ctx context.Context, o options) error {
 		gaps = append(gaps, v.gap(v.begin(), end).Seconds()*1000)
 	}
 	fmt.Fprintf(o.out, "The only store is killed for %v, with 6 rooms of 2 people on 3 nodes. Halfway two more join one of these rooms, and two a new one.\n\n", o.outage)
-	fmt.Fprintf(o.out, "| longest time in which anybody heard nobody, ms | two join a known room, s | a new one, s | processes restarted | whole again after, s |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(o.out, "| longest time in which anybody heard nobody, ms | two join a known room, s | a new one, s | processes restarted | whole again after its start, s |\n|---|---|---|---|---|\n")
 	fmt.Fprintf(o.out, "| %.0f | %.2f | %.2f | 0 | %.1f |\n", gaps.percentile(100), joins.Seconds(), news.Seconds(), whole.Sub(back).Seconds())
 	return nil
 }
