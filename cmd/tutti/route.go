@@ -80,7 +80,8 @@ func route(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- serveHTTP(f.http, listener, encrypted) }()
-	go file.follow(ctx, f.router.SetRules, log)
+	go file.follow(ctx, func(r *rules.Rules) { f.router.SetRules(r); doubt(r, f.view.Nodes(), log) }, log)
+	defer time.AfterFunc(settling, func() { doubt(initial, f.view.Nodes(), log) }).Stop()
 	f.run()
 	driven := make(chan struct{})
 	go func() {

@@ -7,9 +7,28 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
+	"tutti/api/cluster"
 	"tutti/api/router/rules"
 )
+
+// settling is how long after a router's start all nodes should have registered.
+const settling = 10 * time.Second
+
+// doubt says which labels rules ask for that none of the nodes has: a mistake,
+// or nodes that are still to come.
+func doubt(r *rules.Rules, nodes []*cluster.Node, log *slog.Logger) {
+	var labels []map[string]string
+	for _, n := range nodes {
+		if n.Live != nil {
+			labels = append(labels, n.Live.Labels)
+		}
+	}
+	if unknown := r.Unknown(labels); len(unknown) > 0 {
+		log.Warn("no node has a label that a rule asks for", "labels", unknown)
+	}
+}
 
 // rulesFile is the file of a router's rules; without one any node takes any room.
 type rulesFile struct {
