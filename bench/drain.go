@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -136,13 +135,6 @@ func (c *cluster) order(ctx context.Context, node, state string) error {
 // roomsOn answers how many rooms the node itself says it has, those on their way
 // out included.
 func (c *cluster) roomsOn(ctx context.Context, node string) (int, error) {
-	body, _, err := roundTrip(ctx, http.MethodGet, c.nodes[node].url+"/v1/rooms?page_size=500", "", nil)
-	if err != nil {
-		return 0, err
-	}
-	var list struct {
-		Rooms []struct{} `json:"rooms"`
-	}
-	err = json.Unmarshal(body, &list)
-	return len(list.Rooms), err
+	rooms, err := c.listRooms(ctx, c.nodes[node].url)
+	return len(rooms), err
 }

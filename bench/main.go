@@ -59,6 +59,7 @@ var parts = []part{
 	{"hop", "what the router adds to a request, beside NginX and HAProxy", measureHop},
 	{"failover", "a node dies with five rooms and twenty people", measureFailover},
 	{"drain", "a node with ten live rooms is drained", measureDrain},
+	{"rolling", "all nodes are replaced one after the other", measureRolling},
 	{"leader", "the leader of three stores dies under requests", measureLeader},
 	{"outage", "the only store is away for a while", measureOutage},
 	{"fence", "a node is stopped or cut off for longer than its lease", measureFence},

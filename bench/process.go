@@ -60,6 +60,18 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
+// end ends the process in good order, and answers an error where it does not end
+// so in time.
+func (p *process) end(within time.Duration) error {
+	late := time.AfterFunc(within, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	p.stop()
+	if state := p.cmd.ProcessState; !state.Success() {
+		return fmt.Errorf("it ended with %v", state)
+	}
+	return nil
+}
+
 // kill ends it as a crash does.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
