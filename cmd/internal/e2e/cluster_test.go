@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ type fleet struct {
 	nodes   map[string]*server
 	store   cluster.Store
 	view    *cluster.View
-	url     string // of the store
+	url     string // of the store; several with commas between
 }
 
 // launch starts a cluster. All of it is gone when the test ends.
@@ -60,7 +61,7 @@ func (f *fleet) node(t *testing.T, name string, flags ...string) *server {
 // watch lets the test see the directory.
 func (f *fleet) watch(t *testing.T) {
 	t.Helper()
-	store, err := etcd.Dial(etcd.Config{Endpoints: []string{f.url}})
+	store, err := etcd.Dial(etcd.Config{Endpoints: strings.Split(f.url, ",")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,9 +61,16 @@ func start(t *testing.T) *server {
 
 // begin runs the server for the first time and sees to its end.
 func (s *server) begin() {
+	s.t.Helper()
+	ready := s.spawn()
+	s.endsWithTest()
+	s.await(ready)
+}
+
+// endsWithTest sees to the end of a server that has begun.
+func (s *server) endsWithTest() {
 	t := s.t
 	t.Helper()
-	s.run()
 	t.Cleanup(func() {
 		s.kill()
 		log := s.log()
@@ -119,6 +126,12 @@ func freePort(t *testing.T) string {
 // run starts the process and waits until it is ready.
 func (s *server) run() {
 	s.t.Helper()
+	s.await(s.spawn())
+}
+
+// spawn starts the process. It closes what it answers when the server is ready.
+func (s *server) spawn() (ready chan struct{}) {
+	s.t.Helper()
 	args := []string{cmp.Or(s.command, "serve"), "--http", s.http}
 	if s.udp != "" {
 		args = append(args, "--udp", s.udp)
@@ -133,16 +146,22 @@ func (s *server) run() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	ready, ended, cmd := make(chan struct{}), make(chan struct{}), s.cmd
-	s.ended = ended
+	ended, cmd := make(chan struct{}), s.cmd
+	ready, s.ended = make(chan struct{}), ended
 	go func() {
 		defer close(ended)
 		s.read(pipe, ready)
 		_ = cmd.Wait() // the exit code tells all
 	}()
+	return ready
+}
+
+// await waits until the process is ready.
+func (s *server) await(ready <-chan struct{}) {
+	s.t.Helper()
 	select {
 	case <-ready:
-	case <-ended:
+	case <-s.ended:
 		s.t.Fatalf("the server ended before it was ready:\n%s", s.log())
 	case <-time.After(patience):
 		s.t.Fatalf("the server is not ready after %v:\n%s", patience, s.log())
