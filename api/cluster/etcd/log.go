@@ -3,22 +3,36 @@ package etcd
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLogger answers a logger for etcd that writes warnings and worse into log.
-func zapLogger(log *slog.Logger) *zap.Logger {
+// late are etcd's warnings that the store is slow or away. The view and the agent
+// say so themselves, once and in words of their own.
+var late = map[string]bool{
+	"retrying of unary invoker failed":                       true,
+	"apply request took too long":                            true,
+	"request stats":                                          true,
+	"waiting for ReadIndex response took too long, retrying": true,
+}
+
+// zapLogger answers a logger for etcd that writes warnings and worse into log, as
+// warnings: an error to who runs etcd is none of this program, which sees what
+// fails by what its calls answer. Once closing is set, it writes only what ends the
+// process: a connection that breaks then is meant to.
+func zapLogger(log *slog.Logger, closing *atomic.Bool) *zap.Logger {
 	if log == nil {
 		return zap.NewNop()
 	}
-	return zap.New(&core{log})
+	return zap.New(&core{log, closing})
 }
 
 // core writes what etcd logs into a slog.Logger.
 type core struct {
-	log *slog.Logger
+	log     *slog.Logger
+	closing *atomic.Bool
 }
 
 // Enabled implements zapcore.LevelEnabler.
@@ -26,7 +40,7 @@ func (c *core) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
 // With implements zapcore.Core.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
-	return &core{slog.New(c.log.Handler().WithAttrs(attributes(fields)))}
+	return &core{slog.New(c.log.Handler().WithAttrs(attributes(fields))), c.closing}
 }
 
 // Check implements zapcore.Core.
@@ -39,9 +53,12 @@ func (c *core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Ch
 
 // Write implements zapcore.Core.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if c.closing.Load() && e.Level < zapcore.PanicLevel {
+		return nil
+	}
 	level := slog.LevelWarn
-	if e.Level >= zapcore.ErrorLevel {
-		level = slog.LevelError
+	if late[e.Message] {
+		level = slog.LevelDebug
 	}
 	c.log.LogAttrs(context.Background(), level, "etcd: "+e.Message, attributes(fields)...)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/server/v3/embed"
 )
@@ -45,7 +46,7 @@ type EmbedConfig struct {
 	// Existing says that InitialCluster runs already, and that this member was added
 	// to it (`etcdctl member add`).
 	Existing bool
-	// Log gets etcd's warnings; none by default.
+	// Log gets etcd's warnings, until Close; none by default.
 	Log *slog.Logger
 }
 
@@ -54,6 +55,7 @@ type Server struct {
 	etcd      *embed.Etcd
 	endpoints []string
 	closing   sync.Once
+	silent    atomic.Bool // once Close has begun
 }
 
 // Embed starts a member of etcd. It does not wait until the members have found
@@ -64,6 +66,7 @@ func Embed(c EmbedConfig) (*Server, error) {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
 	s := &Server{endpoints: texts(config.AdvertiseClientUrls)}
+	config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(c.Log, &s.silent))
 	if s.etcd, err = embed.StartEtcd(config); err != nil {
 		return nil, fmt.Errorf("etcd: start %s: %w", c.Name, err)
 	}
@@ -82,7 +85,6 @@ func (c EmbedConfig) embed() (*embed.Config, error) {
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	e.EnableGRPCGateway = false // or any web page could ask for keys
 	e.CORS = nil
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(c.Log))
 	err := errors.Join(
 		parse(&e.ListenClientUrls, c.ClientURLs, nil),
 		parse(&e.ListenPeerUrls, c.PeerURLs, nil),
@@ -145,6 +147,7 @@ func (s *Server) Leads() bool { return s.etcd.Server.Leader() == s.etcd.Server.M
 func (s *Server) Close() error {
 	var err error
 	s.closing.Do(func() {
+		s.silent.Store(true)
 		err = s.etcd.Server.TryTransferLeadershipOnShutdown()
 		s.etcd.Close()
 	})

@@ -55,7 +55,7 @@ type Config struct {
 	// that a renewal can be tried again, and above the time of an election. 1 s by
 	// default.
 	Limit time.Duration
-	// Log gets etcd's warnings; none by default.
+	// Log gets etcd's warnings, until Close; none by default.
 	Log *slog.Logger
 }
 
@@ -67,6 +67,7 @@ type Store struct {
 	id      atomic.Uint64      // of the etcd that answered first
 
 	closing sync.Once
+	silent  atomic.Bool // once Close has begun
 	closed  context.Context
 	close   context.CancelFunc
 }
@@ -86,7 +87,7 @@ func Dial(c Config) (*Store, error) {
 		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" || u.Host == "" {
 			return nil, errors.Join(fmt.Errorf("etcd: the endpoint %q is no address such as http://192.0.2.1:2379", endpoint), s.Close())
 		}
-		client, err := clientv3.New(clientConfig(endpoint, c))
+		client, err := clientv3.New(s.clientConfig(endpoint, c))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("etcd: dial %s: %w", endpoint, err), s.Close())
 		}
@@ -97,7 +98,7 @@ func Dial(c Config) (*Store, error) {
 	return s, nil
 }
 
-func clientConfig(endpoint string, c Config) clientv3.Config {
+func (s *Store) clientConfig(endpoint string, c Config) clientv3.Config {
 	return clientv3.Config{
 		Endpoints:            []string{endpoint},
 		DialKeepAliveTime:    10 * time.Second, // the least that gRPC allows
@@ -105,7 +106,7 @@ func clientConfig(endpoint string, c Config) clientv3.Config {
 		PermitWithoutStream:  true,
 		MaxCallSendMsgSize:   maxMessage,
 		MaxUnaryRetries:      1, // the next try goes to another endpoint
-		Logger:               zapLogger(c.Log),
+		Logger:               zapLogger(c.Log, &s.silent),
 		DialOptions: []grpc.DialOption{
 			grpc.WithIdleTimeout(0), // or a connection that is not used gets lost unseen
 			grpc.WithConnectParams(grpc.ConnectParams{
@@ -119,6 +120,7 @@ func clientConfig(endpoint string, c Config) clientv3.Config {
 // Close ends the connections, and with them all calls and watches.
 func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
+		s.silent.Store(true)
 		s.close()
 		for _, c := range s.clients {
 			if e := c.Close(); !errors.Is(e, context.Canceled) {
