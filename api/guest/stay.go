@@ -79,6 +79,7 @@ type stay struct {
 	sessions map[string]Session // not left yet, by participant
 	listens  bool
 	asking   bool
+	unsure   bool // the answer said neither that the session lives nor that it is gone
 	doubted  time.Time // when the present session was asked for last
 }
 
@@ -181,10 +182,14 @@ func (s *stay) open(resumes string) {
 	})
 }
 
-// doubt asks for a session from which nothing has come for long.
+// doubt asks for a session from which nothing has come for long, or of which
+// nothing was to be learned.
 func (s *stay) doubt(now time.Time) {
 	session := s.sessions[s.course.Present()]
-	if session != nil && now.Sub(session.Heard()) >= silent && now.Sub(s.doubted) >= silent {
+	if session == nil {
+		return
+	}
+	if s.unsure || now.Sub(session.Heard()) >= silent && now.Sub(s.doubted) >= silent {
 		s.ask(now)
 	}
 }
@@ -199,8 +204,9 @@ func (s *stay) ask(now time.Time) {
 	s.work.Go(func() {
 		err := s.Door.Look(s.ctx, session.Place().Location)
 		s.tell(func(now time.Time) []Order {
-			s.asking = false
-			if s.course.Moving() || !gone(err, now.Sub(session.Heard())) {
+			lost := gone(err, now.Sub(session.Heard()))
+			s.asking, s.unsure = false, err != nil && !lost
+			if s.course.Moving() || !lost {
 				return nil
 			}
 			return s.course.Lost(now, session.Place().Participant)

@@ -209,6 +209,13 @@ func TestStayComesBack(t *testing.T) {
 			h.end("s1")
 			time.Sleep(5 * time.Second)
 		},
+		"nobody knows, and then it is gone": func(h *house) {
+			h.set(func() { h.sessions["s1"].quiet, h.homeless = time.Now(), 502 })
+			h.cut()
+			h.end("s1")
+			h.set(func() { h.homeless = 0 })
+			time.Sleep(time.Second)
+		},
 		"no node and nothing comes": func(h *house) {
 			h.set(func() { h.sessions["s1"].quiet = time.Now() })
 			time.Sleep(1500 * time.Millisecond)
