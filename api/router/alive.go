@@ -13,9 +13,10 @@ import (
 	"tutti/api/cluster"
 )
 
-// A crash is seen by what it breaks. To each node one request is kept open that
-// is never answered; when that ends, the node's port is tried. A port that
-// refuses three times says that the process is gone.
+// A crash is seen by what it breaks. To each other member, node or router, one
+// request is kept open that is never answered; when that ends, the member's port
+// is tried. A port that refuses three times says that the process is gone. Routers
+// are among them because the others count halves and majorities over all members.
 const (
 	alivePath  = "/cluster/v1/alive"
 	dials      = 3
@@ -25,21 +26,21 @@ const (
 	watchAgain = 50 * time.Millisecond
 )
 
-// watchNodes keeps a request open to each node that lives.
-func (r *Router) watchNodes(ctx context.Context) {
+// watchMembers keeps a request open to each other member that lives.
+func (r *Router) watchMembers(ctx context.Context) {
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
 	watched := map[tenureOf]context.CancelFunc{}
 	for ctx.Err() == nil {
 		next := r.changed.next()
 		there := map[tenureOf]bool{}
-		for _, to := range r.alive() {
+		for _, to := range r.others() {
 			k := tenureOf{to.node, to.incarnation}
 			there[k] = true
 			if watched[k] == nil {
 				own, stop := context.WithCancel(ctx)
 				watched[k] = stop
-				watchers.Go(func() { r.watchNode(own, to) })
+				watchers.Go(func() { r.watch(own, to) })
 			}
 		}
 		for k, stop := range watched {
@@ -58,9 +59,20 @@ func (r *Router) watchNodes(ctx context.Context) {
 	}
 }
 
-// watchNode keeps a request open to one node until ctx ends, or the node is
+// others answers the members that live, but not this one, by name.
+func (r *Router) others() []target {
+	var list []target
+	for _, n := range r.cfg.View.Members() {
+		if n.Live != nil && !n.Dead && n.Member.Name != r.cfg.Name {
+			list = append(list, at(n))
+		}
+	}
+	return list
+}
+
+// watch keeps a request open to one member until ctx ends, or the member is
 // certified dead.
-func (r *Router) watchNode(ctx context.Context, to target) {
+func (r *Router) watch(ctx context.Context, to target) {
 	again := watchAgain
 	for ctx.Err() == nil {
 		began := r.cfg.Now()
@@ -71,7 +83,7 @@ func (r *Router) watchNode(ctx context.Context, to target) {
 		if r.cfg.Now().Sub(began) > time.Second {
 			again = watchAgain
 		}
-		r.log.Debug("request kept open has ended", "node", to.node, "error", err)
+		r.log.Debug("request kept open has ended", "member", to.node, "error", err)
 		pause(ctx, again)
 		again = min(2*again, time.Second)
 	}
@@ -107,8 +119,14 @@ func (r *Router) suspect(to target, err error) {
 	}
 }
 
-// tryPort tries a node's port and, for as long as it refuses, certifies the
-// node's death. It reports whether that has been done.
+// doubt is called where the connection to a node broke before it had answered.
+func (r *Router) doubt(to target) {
+	r.figures.upstream("broken")
+	go r.tryPort(r.life, to)
+}
+
+// tryPort tries a member's port and, for as long as it refuses, certifies the
+// member's death. It reports whether that has been done.
 func (r *Router) tryPort(ctx context.Context, to target) (dead bool) {
 	if _, others := r.probes.LoadOrStore(to.node, true); others {
 		return false
@@ -158,30 +176,30 @@ func hostPort(address string) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// certify has the death of a node's present incarnation written down.
-func (r *Router) certify(ctx context.Context, node string, e cluster.Evidence) error {
+// certify has the death of a member's present incarnation written down.
+func (r *Router) certify(ctx context.Context, name string, e cluster.Evidence) error {
 	ctx, cancel := context.WithTimeout(ctx, certifyIn)
 	defer cancel()
-	err := r.cfg.Agent.Certify(ctx, node, e)
+	err := r.cfg.Agent.Certify(ctx, name, e)
 	if err != nil {
-		r.log.Debug("death not certified", "node", node, "evidence", e, "error", err)
+		r.log.Debug("death not certified", "member", name, "evidence", e, "error", err)
 		return err
 	}
 	r.figures.certified(string(e))
-	r.log.Warn("node certified dead", "node", node, "evidence", e)
+	r.log.Warn("member certified dead", "member", name, "evidence", e)
 	return nil
 }
 
-// bury certifies the deaths of nodes that are away: whose lease has ended.
+// bury certifies the deaths of other members that are away: whose lease has ended.
 func (r *Router) bury(ctx context.Context) {
 	var buried sync.WaitGroup
 	defer buried.Wait()
 	var busy sync.Map // name: struct{}
 	for ctx.Err() == nil {
 		next := r.changed.next()
-		for _, n := range r.cfg.View.Nodes() {
+		for _, n := range r.cfg.View.Members() {
 			name := n.Member.Name
-			if n.Live != nil || n.Dead {
+			if n.Live != nil || n.Dead || name == r.cfg.Name {
 				continue
 			}
 			if _, others := busy.LoadOrStore(name, true); !others {
@@ -198,9 +216,9 @@ func (r *Router) bury(ctx context.Context) {
 	}
 }
 
-// buryOne asks for a node's death until it is certified or the node is back.
+// buryOne asks for a member's death until it is certified or the member is back.
 func (r *Router) buryOne(ctx context.Context, name string) {
-	r.log.Warn("node is away", "node", name)
+	r.log.Warn("member is away", "member", name)
 	for ctx.Err() == nil {
 		n := r.member(name)
 		if n == nil || n.Live != nil || n.Dead {

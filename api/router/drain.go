@@ -55,7 +55,7 @@ func (r *Router) draining(name string) bool {
 // drain moves a node's rooms away one after the other until the node is gone or
 // taken back. When the time is over, all that is left is moved at once.
 func (r *Router) drain(ctx context.Context, name string) {
-	r.log.Info("node is drained", "node", name)
+	r.log.Info("node drains", "node", name)
 	began, order := r.cfg.Now(), int64(0)
 	for ctx.Err() == nil && r.draining(name) {
 		n := r.member(name)

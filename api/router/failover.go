@@ -86,6 +86,7 @@ func (r *Router) rank(matter string) int {
 // rescue has a room taken by the first node that accepts, until somebody has it.
 func (r *Router) rescue(ctx context.Context, room string, began time.Time) {
 	var exclude []string
+	told := false
 	for ctx.Err() == nil {
 		e, ok := r.cfg.View.Room(room)
 		if !ok || !r.orphaned(e) {
@@ -95,7 +96,10 @@ func (r *Router) rescue(ctx context.Context, room string, began time.Time) {
 		to, pool, ok := r.choose(&q, exclude, true)
 		if !ok {
 			exclude = nil
-			r.log.Warn("no node takes a room whose node is dead", "room", room)
+			if !told {
+				r.log.Warn("no node takes a room whose node is dead; it is offered until one does", "room", room)
+				told = true
+			}
 			pause(ctx, rescueAgain)
 			continue
 		}

@@ -119,6 +119,65 @@ func TestLeaseEnds(t *testing.T) {
 	})
 }
 
+// joinRouter adds another router that lives.
+func (w *world) joinRouter(name string) *fakeNode {
+	n := &fakeNode{w: w, name: name, run: cluster.Incarnation(name + "-1"), rooms: map[string]cluster.Epoch{}, dead: make(chan struct{})}
+	w.mu.Lock()
+	w.nodes[name] = n
+	w.mu.Unlock()
+	w.enter(name, cluster.RouterRole, n.run)
+	return n
+}
+
+// TestRoutersDieToo holds that another router that is gone, or away, leaves the
+// membership, over which halves and majorities are counted; and that nobody
+// buries himself.
+func TestRoutersDieToo(t *testing.T) {
+	inWorld(t, true, nil, []string{"a"}, func(w *world) {
+		w.joinRouter("router-2")
+		w.joinRouter("router-3")
+		w.node("router-2").kill()
+		left := func(name string) func() bool {
+			return func() bool { _, there := w.view.Member(name); return !there }
+		}
+		if took := w.until("router-2 has left", 2*time.Second, left("router-2")); took > 500*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		w.agent.says(cluster.ErrNotProven)
+		w.leaseEnds("router-3")
+		time.Sleep(2 * time.Second)
+		w.agent.says(nil)
+		w.until("router-3 has left", time.Second, left("router-3"))
+		w.leaseEnds("router-1")
+		time.Sleep(5 * time.Second)
+		asked := slices.Compact(w.agent.all())
+		if want := []string{"router-2 refused", "router-3 granted"}; !slices.Equal(asked, want) {
+			t.Errorf("certified: %v, want %v", asked, want)
+		}
+	})
+}
+
+// TestCloseEndsWhatIsKeptOpen holds that a router which ends does not wait for the
+// others that watch it.
+func TestCloseEndsWhatIsKeptOpen(t *testing.T) {
+	kept := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	inWorld(t, false, func(c *Config) { c.Peers = kept }, nil, func(w *world) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.do("GET", alivePath, "")
+		}()
+		synctest.Wait()
+		w.router.Close()
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Fatal("the request is still open")
+		}
+	})
+}
+
 // TestNodeComesBack holds that a node that was away for a moment keeps its rooms.
 func TestNodeComesBack(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
@@ -172,18 +231,20 @@ func TestFreshRouter(t *testing.T) {
 	})
 }
 
+// full is a node that takes no rooms.
+func full(rw http.ResponseWriter, r *http.Request) bool {
+	if strings.HasSuffix(r.URL.Path, "/take") {
+		problem(rw, 503, "too_many_rooms")
+		return true
+	}
+	return false
+}
+
 // TestRescueGoesOn holds that a room is offered to the next where one declines,
 // and again later where all do.
 func TestRescueGoesOn(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b", "c"}, func(w *world) {
 		w.own("r1", "a")
-		full := func(rw http.ResponseWriter, r *http.Request) bool {
-			if strings.HasSuffix(r.URL.Path, "/take") {
-				problem(rw, 503, "too_many_rooms")
-				return true
-			}
-			return false
-		}
 		for _, name := range []string{"b", "c"} {
 			n := w.node(name)
 			n.does(func() { n.answer = full })
@@ -192,6 +253,9 @@ func TestRescueGoesOn(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if w.homes()["r1"] != "a" {
 			t.Fatal("taken though all declined")
+		}
+		if n := strings.Count(w.log.String(), "no node takes a room whose node is dead"); n != 1 {
+			t.Errorf("it was logged %d times", n)
 		}
 		n := w.node("c")
 		n.does(func() { n.answer = nil })
@@ -204,8 +268,7 @@ func TestRescueGoesOn(t *testing.T) {
 func TestRoutersStandBack(t *testing.T) {
 	inWorld(t, true, nil, []string{"a", "b"}, func(w *world) {
 		for _, name := range []string{"router-2", "router-3"} {
-			w.put(cluster.MemberKey(name), cluster.Member{Name: name, Role: cluster.RouterRole, Address: "http://x.test", Since: w.began, Incarnation: "x"})
-			w.put(cluster.LiveKey(name), cluster.Live{Name: name, Role: cluster.RouterRole, Incarnation: "x", Address: "http://x.test", State: cluster.Active, Since: w.began})
+			w.joinRouter(name)
 		}
 		ranks := map[int]int{}
 		for i := range 30 {

@@ -73,8 +73,7 @@ func inWorld(t *testing.T, run bool, change func(*Config), nodes []string, test 
 		for _, name := range nodes {
 			w.join(name)
 		}
-		w.put(cluster.MemberKey("router-1"), cluster.Member{Name: "router-1", Role: cluster.RouterRole, Address: "http://router-1.test", Since: w.began, Incarnation: "r1"})
-		w.put(cluster.LiveKey("router-1"), cluster.Live{Name: "router-1", Role: cluster.RouterRole, Incarnation: "r1", Address: "http://router-1.test", State: cluster.Active, Since: w.began})
+		w.enter("router-1", cluster.RouterRole, "r1")
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = w.view.Run(ctx) }) // it ends with ctx, and says so
@@ -130,10 +129,26 @@ func (w *world) join(name string) *fakeNode {
 	return n
 }
 
-func (n *fakeNode) register() {
-	address := "http://" + n.name + ".test:80"
-	n.w.put(cluster.MemberKey(n.name), cluster.Member{Name: n.name, Role: cluster.NodeRole, Address: address, Since: n.w.began, Incarnation: n.run})
-	n.w.put(cluster.LiveKey(n.name), cluster.Live{Name: n.name, Role: cluster.NodeRole, Incarnation: n.run, Address: address, State: cluster.Active, Since: n.w.began, Labels: map[string]string{"name": n.name}})
+func (n *fakeNode) register() { n.w.enter(n.name, cluster.NodeRole, n.run) }
+
+// enter writes both entries of a member that lives, in one commit as it does.
+func (w *world) enter(name string, role cluster.Role, i cluster.Incarnation) {
+	w.t.Helper()
+	address := "http://" + name + ".test:80"
+	var writes []cluster.Write
+	for key, record := range map[string]any{
+		cluster.MemberKey(name): cluster.Member{Name: name, Role: role, Address: address, Since: w.began, Incarnation: i},
+		cluster.LiveKey(name): cluster.Live{
+			Name: name, Role: role, Incarnation: i, Address: address, State: cluster.Active, Since: w.began, Labels: map[string]string{"name": name},
+		},
+	} {
+		value, err := json.Marshal(record)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		writes = append(writes, cluster.Write{Key: key, Value: value})
+	}
+	w.commit(writes...)
 }
 
 // own puts a room on a node, in the directory and there.
@@ -331,7 +346,7 @@ func (w *world) dial(_ context.Context, _, address string) (net.Conn, error) {
 }
 
 // carry lets a handler answer a request, piece by piece, until it is done, the
-// request ends or dead is closed.
+// request ends or dead is closed. A handler that panics breaks the connection.
 func carry(h http.Handler, r *http.Request, dead <-chan struct{}) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	in := r.Clone(ctx)
@@ -346,11 +361,12 @@ func carry(h http.Handler, r *http.Request, dead <-chan struct{}) (*http.Respons
 		in.Host = r.URL.Host
 	}
 	read, write := io.Pipe()
-	rw := &pipeWriter{header: http.Header{}, out: write, begun: make(chan *http.Response, 1), body: read}
+	rw := &pipeWriter{header: http.Header{}, out: write, begun: make(chan *http.Response, 1), broken: make(chan struct{}), body: read}
 	go func() {
 		defer cancel()
 		defer func() {
 			if recover() != nil {
+				close(rw.broken)
 				_ = write.CloseWithError(io.ErrUnexpectedEOF)
 				return
 			}
@@ -377,6 +393,14 @@ func carry(h http.Handler, r *http.Request, dead <-chan struct{}) (*http.Respons
 		return nil, r.Context().Err()
 	case <-dead:
 		return nil, io.ErrUnexpectedEOF
+	case <-rw.broken:
+	}
+	select {
+	case res := <-rw.begun: // it broke in the middle
+		res.Request = r
+		return res, nil
+	default:
+		return nil, io.ErrUnexpectedEOF
 	}
 }
 
@@ -387,6 +411,7 @@ type pipeWriter struct {
 	body   *io.PipeReader
 	once   sync.Once
 	begun  chan *http.Response
+	broken chan struct{}
 }
 
 func (p *pipeWriter) Header() http.Header { return p.header }

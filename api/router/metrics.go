@@ -38,8 +38,8 @@ func newFigures(m *metrics.Metrics) (*figures, error) {
 		}),
 		epochs:      single("epochs_refused_total", "Answers of nodes that a room is elsewhere, or in another epoch."),
 		sessions:    single("sessions_limited_total", "Sessions refused because too many were made at once."),
-		upstreams:   vector("upstream_errors_total", "Requests that a node did not answer: refused, over, error.", "reason"),
-		certificate: vector("deaths_certified_total", "Deaths of nodes that this router has certified, by evidence.", "evidence"),
+		upstreams:   vector("upstream_errors_total", "Requests that a node did not answer: refused, unreachable, over, broken, error.", "reason"),
+		certificate: vector("deaths_certified_total", "Deaths of members that this router has certified, by evidence.", "evidence"),
 	}
 	for _, c := range []prometheus.Collector{f.decisions, f.moves, f.failovers, f.failover, f.epochs, f.sessions, f.upstreams, f.certificate} {
 		if err := m.Register(c); err != nil {

@@ -232,6 +232,7 @@ func (r *Router) choose(q *rules.Query, exclude []string, rescue bool) (to targe
 func (t *trip) make(out *http.Request, q *rules.Query) (*http.Response, error) {
 	var exclude []string
 	var last *http.Response
+	var broke error
 	for {
 		to, pool, ok := t.r.choose(q, exclude, false)
 		if !ok {
@@ -243,6 +244,14 @@ func (t *trip) make(out *http.Request, q *rules.Query) (*http.Response, error) {
 		switch {
 		case unsent(err), errors.Is(err, errOver):
 			t.r.suspect(to, err)
+			continue
+		case t.repeats(out.Context(), err):
+			t.r.doubt(to)
+			t.r.refresh(out.Context(), t.d.room)
+			if _, _, known := t.r.find(t.d.room); known { // it was made, and only the answer got lost
+				return t.toOwner(out)
+			}
+			broke = err
 			continue
 		case err != nil:
 			return nil, err
@@ -270,6 +279,9 @@ func (t *trip) make(out *http.Request, q *rules.Query) (*http.Response, error) {
 	if last != nil {
 		t.r.figures.decided("declined")
 		return last, nil
+	}
+	if broke != nil {
+		return nil, broke
 	}
 	return nil, t.r.nowhere("no node takes the room")
 }

@@ -34,7 +34,7 @@ type Directory interface {
 
 // Member is this router as a member of the cluster; *cluster.Agent is one.
 type Member interface {
-	// Certify writes down that the present incarnation of a node is dead, where
-	// the evidence is good.
-	Certify(ctx context.Context, node string, e cluster.Evidence) error
+	// Certify writes down that the present incarnation of a member, node or router,
+	// is dead, where the evidence is good.
+	Certify(ctx context.Context, name string, e cluster.Evidence) error
 }

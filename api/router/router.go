@@ -103,7 +103,7 @@ type Router struct {
 	// moves holds the rooms that are being moved, so that each is by one driver
 	// alone.
 	moves sync.Map // room: struct{}
-	// probes holds the nodes whose port is being tried.
+	// probes holds the members whose port is being tried.
 	probes sync.Map // name: struct{}
 	life   context.Context
 	end    context.CancelFunc
@@ -210,7 +210,10 @@ func (r *Router) Handler() http.Handler {
 	behind := r.gate.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.cfg.Peers != nil && strings.HasPrefix(req.URL.Path, "/cluster/v1/") {
-			r.cfg.Peers.ServeHTTP(w, req)
+			ctx, cancel := context.WithCancel(req.Context())
+			defer cancel()
+			defer context.AfterFunc(r.life, cancel)() // what is kept open would hold up the end of the server
+			r.cfg.Peers.ServeHTTP(w, req.WithContext(ctx))
 			return
 		}
 		behind.ServeHTTP(w, req)
@@ -225,8 +228,9 @@ func (r *Router) HTTPServer() *http.Server {
 	return s
 }
 
-// Close ends the streams that pass through the router, which
-// http.Server.Shutdown would wait for. It may be called again.
+// Close ends the streams that pass through the router and the requests that other
+// members keep open, which http.Server.Shutdown would wait for. It may be called
+// again.
 func (r *Router) Close() {
 	r.end()
 	r.gate.Close()
@@ -241,10 +245,11 @@ func (r *Router) Run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	var drivers sync.WaitGroup
-	drivers.Go(func() { r.watchNodes(ctx) })
+	drivers.Go(func() { r.watchMembers(ctx) })
 	drivers.Go(func() { r.bury(ctx) })
 	drivers.Go(func() { r.rescueAll(ctx) })
 	drivers.Go(func() { r.drainAll(ctx) })
+	drivers.Go(func() { r.forgetDeaths(ctx) })
 	if r.cfg.Rebalance > 0 {
 		drivers.Go(func() { r.rebalance(ctx) })
 	}
@@ -264,7 +269,7 @@ func (r *Router) told(c cluster.Change) {
 	}
 }
 
-func isDeath(key string) bool { return strings.HasPrefix(key, cluster.Prefix+"deaths/") }
+func isDeath(key string) bool { return strings.HasPrefix(key, deathsAt) }
 
 // bell wakes whoever waits for the next change.
 type bell struct {

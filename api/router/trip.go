@@ -29,6 +29,7 @@ type trip struct {
 	body     []byte
 	node     string // that was tried last
 	turns    int    // how often it was found that the room is elsewhere
+	repeated bool   // it was sent once more after the connection to a node had broken
 	failed   error
 }
 
@@ -81,6 +82,13 @@ func (t *trip) toOwner(out *http.Request) (*http.Response, error) {
 			}
 			t.r.suspect(to, err)
 			t.r.glance(ctx)
+			continue
+		case t.repeats(ctx, err):
+			t.r.doubt(to)
+			until = t.r.cfg.Now().Add(t.r.cfg.Wait)
+			if !pause(ctx, breath) {
+				return nil, ctx.Err()
+			}
 			continue
 		case err != nil:
 			return nil, err
@@ -172,11 +180,16 @@ func (t *trip) unknown(out *http.Request) (*http.Response, error) {
 // first that knows of it.
 func (t *trip) anywhere(out *http.Request, nodes []target) (*http.Response, error) {
 	var last *http.Response
+	var broke error
 	for _, to := range nodes {
 		a, err := t.send(out, to)
 		switch {
 		case unsent(err), errors.Is(err, errOver):
 			t.r.suspect(to, err)
+			continue
+		case !t.d.outlives && t.repeats(out.Context(), err): // what outlives rooms, the next need not know
+			t.r.doubt(to)
+			broke = err
 			continue
 		case err != nil:
 			return nil, err
@@ -194,6 +207,9 @@ func (t *trip) anywhere(out *http.Request, nodes []target) (*http.Response, erro
 	if last != nil {
 		t.r.figures.decided("any")
 		return last, nil
+	}
+	if broke != nil {
+		return nil, broke
 	}
 	return nil, t.r.nowhere("no node is there to answer")
 }
@@ -277,6 +293,37 @@ type released struct {
 func (b *released) Close() error {
 	defer b.release()
 	return b.ReadCloser.Close()
+}
+
+// breath is how long a request waits after its connection has broken: a process
+// that is being killed closes its connections and its port one after the other.
+const breath = 50 * time.Millisecond
+
+// repeats reports whether a request that failed on its way, before any answer
+// came, is to be sent once more: it was not given up, and to have done it twice is
+// as good as once.
+func (t *trip) repeats(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil || t.repeated || !t.idempotent() {
+		return false
+	}
+	t.repeated = true
+	return true
+}
+
+// idempotent reports whether a request may be sent again though the first may
+// have been carried out (RFC 9110, 9.2.2). Where the request sets a condition,
+// the second would be judged by what the first has done.
+func (t *trip) idempotent() bool {
+	h := t.in.Header
+	switch t.in.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	case http.MethodPut:
+		return t.d.rest == "" && h.Get("If-Match") == "" && h.Get("If-None-Match") == ""
+	case http.MethodDelete:
+		return h.Get("If-Match") == "" && h.Get("If-None-Match") == ""
+	}
+	return false
 }
 
 // unsent reports whether a request failed before anything of it was sent.
