@@ -82,14 +82,19 @@ func (f *fleet) watch(t *testing.T) {
 	}
 }
 
-// owner answers which node a room is on, by the directory.
+// owner answers which node a room is on, by the directory, which tells of a new
+// room a little later than the router does.
 func (f *fleet) owner(t *testing.T, room string) cluster.Owner {
 	t.Helper()
-	e, ok := f.view.Room(room)
-	if !ok {
-		t.Fatalf("the directory does not know %s", room)
-	}
-	return e.Owner
+	var owner cluster.Owner
+	until(t, patience, func() string {
+		e, ok := f.view.Room(room)
+		if ok {
+			owner = e.Owner
+		}
+		return wrongIf(!ok, "the directory does not know %s", room)
+	})
+	return owner
 }
 
 // movesFrom waits until a room is on another node than before, and answers which.
