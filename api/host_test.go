@@ -341,7 +341,7 @@ func TestMovedBackAtOnce(t *testing.T) {
 		if over(again) {
 			t.Error("the room that came back was closed with its old half")
 		}
-		if got := m.cluster.took(); len(got) != 0 {
+		if got := m.cluster.took(); !slices.Equal(got, []string{"left r1"}) {
 			t.Errorf("%q", got)
 		}
 	})

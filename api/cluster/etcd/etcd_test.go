@@ -111,12 +111,8 @@ func TestServerReturns(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Watch(context.Background(), "/", 0, func(cluster.Update) bool { return true }) }()
 	foreign := s.clients[0].Watch(t.Context(), "/a") // does not go by itself
-	start := time.Now()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("closing took %v", took)
 	}
 	if err := <-ended; err == nil {
 		t.Error("the watch ended without an error")
@@ -124,13 +120,13 @@ func TestServerReturns(t *testing.T) {
 	if len(foreign) != 0 {
 		t.Errorf("told %v", <-foreign)
 	}
-	start = time.Now()
-	if _, _, err := s.Read(t.Context(), "/"); err == nil || time.Since(start) > 1500*time.Millisecond {
+	start := time.Now()
+	if _, _, err := s.Read(t.Context(), "/"); err == nil || time.Since(start) > patience {
 		t.Errorf("reading without a server: %v after %v", err, time.Since(start))
 	}
 	alone(t, dir, urls)
 	var entries []cluster.Entry
-	eventually(t, 5*time.Second, func() (err error) {
+	eventually(t, patience, func() (err error) {
 		entries, _, err = s.Read(t.Context(), "/")
 		return err
 	})
@@ -157,7 +153,7 @@ func TestAnotherStore(t *testing.T) {
 	}
 	defer other.Close()
 	<-other.Ready()
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, patience, func() error {
 		if _, _, err := s.Read(t.Context(), "/"); err == nil || !strings.Contains(err.Error(), ErrOther.Error()) {
 			return fmt.Errorf("read: %w", err)
 		}

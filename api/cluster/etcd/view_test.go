@@ -53,18 +53,18 @@ func TestViewOverEtcd(t *testing.T) {
 		t.Fatalf("%d rooms without the store", n)
 	}
 	alone(t, dir, urls)
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, patience, func() error {
 		_, _, err := s.Read(t.Context(), "/none")
 		return err
 	})
 	write("late")
-	t.Logf("seen after %v", eventually(t, 5*time.Second, func() error {
+	t.Logf("seen after %v", eventually(t, patience, func() error {
 		if _, ok := v.Room("late"); !ok {
 			return fmt.Errorf("late is not there")
 		}
 		return nil
 	}))
-	if ago := cluster.Boottime() - v.Contact(); ago > time.Second {
+	if ago := cluster.Boottime() - v.Contact(); ago > 5*time.Second {
 		t.Errorf("the last contact was %v ago", ago)
 	}
 }
