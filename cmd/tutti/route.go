@@ -116,21 +116,22 @@ func (f *front) wait(ctx context.Context, served <-chan error) error {
 	}
 }
 
-// shutdown ends the streams, then the requests, then the member's place. All
-// steps run, each for a share of the time.
+// shutdown gives back the member's place, so that nobody takes a port that is
+// closed for a death, then ends the streams and the requests. All steps run, each
+// for a share of the time.
 func (f *front) shutdown() error {
 	within := time.Duration(f.config.DrainS) * time.Second
+	ctx, cancelLeave := context.WithTimeout(context.Background(), within/2)
+	defer cancelLeave()
+	if left := f.leave(ctx); left != nil {
+		f.log.Warn("this router's place in the cluster ends with its lease", "error", left)
+	}
 	f.router.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), within/2)
 	defer cancel()
 	err := f.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, f.http.Close())
-	}
-	ctx, cancelLeave := context.WithTimeout(context.Background(), within/2)
-	defer cancelLeave()
-	if left := f.leave(ctx); left != nil {
-		f.log.Warn("this router's place in the cluster ends with its lease", "error", left)
 	}
 	return err
 }
