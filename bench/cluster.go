@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,7 +162,7 @@ func (c *cluster) prepareNode(name string) error {
 	if err != nil {
 		return err
 	}
-	media, err := freeAddress()
+	media, err := lastingAddress()
 	if err != nil {
 		return err
 	}
@@ -169,6 +171,18 @@ func (c *cluster) prepareNode(name string) error {
 		"--set", "node=" + name, "--set", "cluster.labels=host=" + name,
 	}}
 	return nil
+}
+
+// lastingAddress answers a loopback address whose UDP port is below those that
+// the kernel gives to clients, so that it is still free when its node has died.
+func lastingAddress() (string, error) {
+	for range 100 {
+		at := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+		if l, err := net.ListenPacket("udp", at); err == nil {
+			return at, l.Close()
+		}
+	}
+	return "", errors.New("no port is free")
 }
 
 // startNode starts a node, also again after it has ended.
