@@ -53,6 +53,7 @@ func (s *Server) account(c echo.Context, took time.Duration) {
 	s.cfg.Metrics.Request(req.Method, route, res.Status, took, stream)
 	level := slog.LevelDebug
 	switch {
+	case route == "/readyz": // it is asked until it says yes
 	case res.Status == http.StatusBadGateway, res.Status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn // a node has died, or nobody takes more: no fault of this program
 	case res.Status >= 500 && res.Status != http.StatusNotImplemented:

@@ -9,13 +9,16 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// late are etcd's warnings that the store is slow or away. The view and the agent
-// say so themselves, once and in words of their own.
-var late = map[string]bool{
+// known are etcd's warnings that tell nobody anything: that the store is slow or
+// away, which the view and the agent say themselves, once and in words of their
+// own; and what is chosen so, one port for all, and no users.
+var known = map[string]bool{
 	"retrying of unary invoker failed":                       true,
 	"apply request took too long":                            true,
 	"request stats":                                          true,
 	"waiting for ReadIndex response took too long, retrying": true,
+	"simple token is not cryptographically signed":           true,
+	"Running http and grpc server on single port. This is not recommended for production.": true,
 }
 
 // zapLogger answers a logger for etcd that writes warnings and worse into log, as
@@ -57,7 +60,7 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		return nil
 	}
 	level := slog.LevelWarn
-	if late[e.Message] {
+	if known[e.Message] {
 		level = slog.LevelDebug
 	}
 	c.log.LogAttrs(context.Background(), level, "etcd: "+e.Message, attributes(fields)...)

@@ -16,8 +16,8 @@ type Request struct {
 	Exclude               []string // nodes that have been asked already
 	// Pool is the rule's that the room falls under; nil: all nodes.
 	Pool *rules.Pool
-	// Rescue: the room has lost its node, and a node above its ceiling is better
-	// than none.
+	// Rescue: the room has lost its node, and a node above its ceiling, or one that
+	// refused a moment ago, is better than none.
 	Rescue bool
 }
 
@@ -110,13 +110,16 @@ func (p *Planner) ask(now time.Duration, r *Request, d *Decision, release string
 	pool := r.pool()
 	for i, ranked := range p.ranked {
 		n := p.nodes[ranked.Seat]
-		load := n.CPU
+		load, cost := n.CPU, d.Cost
 		if promised {
 			load = n.load()
 		}
-		why := p.why(now, n, r, load+d.Cost, release)
+		if known := p.rooms[r.Room]; known != nil && known.node == n.Name {
+			cost = 0 // it is there already
+		}
+		why := p.why(now, n, r, load+cost, release)
 		d.Candidates[i] = Choice{
-			Node: n.Name, Score: ranked.Score, CPU: n.CPU, Reserved: n.reserved, Predicted: n.load() + d.Cost,
+			Node: n.Name, Score: ranked.Score, CPU: n.CPU, Reserved: n.reserved, Predicted: n.load() + cost,
 			Preferred: pool.Preferred(n.Labels), Accepts: why == "", Why: why,
 		}
 	}
@@ -140,7 +143,7 @@ func (p *Planner) why(now time.Duration, n *node, r *Request, load float64, rele
 		return whyTaken
 	case p.stale:
 		return ""
-	case now < n.refused:
+	case now < n.refused && !r.Rescue:
 		return whyRefused
 	case n.full(pool):
 		return whyFull

@@ -180,6 +180,23 @@ func TestARefusalFreesAndRests(t *testing.T) {
 	if d := p.Place(5*sec, r); d.Chosen != first {
 		t.Errorf("%s after the rest", d.Chosen)
 	}
+	r.Exclude, r.Rescue = []string{d.Chosen}, true
+	if d := p.Place(sec, r); d.Chosen != first {
+		t.Errorf("a room without a node is not offered to one that refused: %+v", d.Candidates)
+	}
+}
+
+// TestARoomIsNotCountedTwice holds that a room adds nothing to the node that it is on.
+func TestARoomIsNotCountedTwice(t *testing.T) {
+	p := NewPlanner(Config{})
+	nodes := cluster(2)
+	p.Nodes(0, nodes)
+	r := ask("a")
+	p.Charge(0, r, "node-0")
+	d := p.Place(0, r)
+	if here, there := choice(t, d, "node-0"), choice(t, d, "node-1"); here.Predicted != 100 || there.Predicted != 100 {
+		t.Errorf("here %+v, there %+v", here, there)
+	}
 }
 
 func TestPredictionNarrows(t *testing.T) {
