@@ -20,7 +20,9 @@ func mediaTotal(name, help string, of func(plane.Stats) uint64) mediaFigure {
 
 var (
 	refusedDesc = prometheus.NewDesc("tutti_media_refused_total", "Datagrams that were not taken, by reason.", []string{"reason"}, nil)
-	handedDesc  = prometheus.NewDesc("tutti_media_hand_over_seconds",
+	stoppedDesc = prometheus.NewDesc("tutti_media_stopped_total",
+		"Datagrams that were not sent since the node's time in the cluster was over: it was fenced (shut), or woke up too late (expired).", []string{"reason"}, nil)
+	handedDesc = prometheus.NewDesc("tutti_media_hand_over_seconds",
 		"From a packet's arrival at the socket to its taker, such as the jitter buffer.", nil, nil)
 
 	mediaFigures = []mediaFigure{
@@ -35,6 +37,8 @@ var (
 		mediaTotal("tutti_media_resends_refused_total", "Packets asked for that were unknown, just sent, or beyond the budget.", func(s plane.Stats) uint64 { return s.ResendsRefused }),
 		mediaTotal("tutti_media_asked_total", "Missing packets that clients were asked for.", func(s plane.Stats) uint64 { return s.Asked }),
 		mediaTotal("tutti_media_passed_total", "STUN and DTLS datagrams given to ICE.", func(s plane.Stats) uint64 { return s.Passed }),
+		{stoppedDesc, []string{"shut"}, func(s plane.Stats) uint64 { return s.StoppedShut }},
+		{stoppedDesc, []string{"expired"}, func(s plane.Stats) uint64 { return s.StoppedExpired }},
 		refused("garbage", func(s plane.Stats) uint64 { return s.Garbage }),
 		refused("stranger", func(s plane.Stats) uint64 { return s.Strangers }),
 		refused("forged", func(s plane.Stats) uint64 { return s.Forged }),
@@ -59,6 +63,7 @@ type mediaCollector struct{ stats func() plane.Stats }
 // Describe implements prometheus.Collector.
 func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- refusedDesc
+	ch <- stoppedDesc
 	ch <- handedDesc
 	for _, f := range mediaFigures {
 		if f.reason == nil {
