@@ -61,10 +61,8 @@ func (s *Server) getRoute(c echo.Context) error {
 		return kerr
 	}
 	usage := s.host.Usage()
-	self := candidateResource{Node: s.cfg.Node, CPU: usage.CPU, Predicted: usage.CPU, Accepts: true}
-	for _, o := range placement.Order(nil, key, []placement.Seat{placement.NewSeat(s.cfg.Node, 1)}) {
-		self.Score = o.Score
-	}
+	seat := placement.NewSeat(s.cfg.Node, 1)
+	self := candidateResource{Node: s.cfg.Node, Score: placement.Score(key, &seat), CPU: usage.CPU, Predicted: usage.CPU, Accepts: true}
 	if self.Accepts = !s.cfg.Rooms.Draining(); !self.Accepts {
 		self.Why = "is draining"
 	}

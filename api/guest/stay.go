@@ -79,7 +79,7 @@ type stay struct {
 	sessions map[string]Session // not left yet, by participant
 	listens  bool
 	asking   bool
-	unsure   bool // the answer said neither that the session lives nor that it is gone
+	unsure   bool      // the answer said neither that the session lives nor that it is gone
 	doubted  time.Time // when the present session was asked for last
 }
 

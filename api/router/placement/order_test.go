@@ -218,3 +218,32 @@ func TestOrderAndKeyAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestOrderIsThatOfTheScores holds the two quick ways to sort to the plain one.
+func TestOrderIsThatOfTheScores(t *testing.T) {
+	for _, n := range []int{1, 2, few, few + 1, 60} {
+		for _, step := range []float64{0, 0.5} { // even weights, and others
+			var seats []Seat
+			for i := range n {
+				seats = append(seats, NewSeat(fmt.Sprintf("node-%d", i), 1+step*float64(i%4)))
+			}
+			if n > 2 {
+				seats[n-1], seats[0] = seats[1], seats[1] // as good as each other
+			}
+			for i := range 200 {
+				key, _ := Key("t", fmt.Sprintf("room-%d", i))
+				order := Order(nil, key, seats)
+				seen := map[int]bool{}
+				for at, r := range order {
+					seen[r.Seat] = true
+					if at > 0 && Score(key, &seats[order[at-1].Seat]) < Score(key, &seats[r.Seat]) {
+						t.Fatalf("%d seats, key %d: place %d is behind a lesser one", n, i, at)
+					}
+				}
+				if len(seen) != n {
+					t.Fatalf("%d of %d seats", len(seen), n)
+				}
+			}
+		}
+	}
+}

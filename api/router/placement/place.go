@@ -119,7 +119,7 @@ func (p *Planner) ask(now time.Duration, r *Request, d *Decision, release string
 		}
 		why := p.why(now, n, r, load+cost, release)
 		d.Candidates[i] = Choice{
-			Node: n.Name, Score: ranked.Score, CPU: n.CPU, Reserved: n.reserved, Predicted: n.load() + cost,
+			Node: n.Name, Score: Score(r.Hash, &p.seats[ranked.Seat]), CPU: n.CPU, Reserved: n.reserved, Predicted: n.load() + cost,
 			Preferred: pool.Preferred(n.Labels), Accepts: why == "", Why: why,
 		}
 	}
