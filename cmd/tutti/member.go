@@ -42,7 +42,7 @@ func newMember(c Config, role cluster.Role, address net.Addr, own func(*cluster.
 	}
 	m.view = cluster.NewView(m.store, log)
 	config := cluster.AgentConfig{
-		Store: m.store, View: m.view, Role: role, Name: c.nodeName(), Address: c.address(address), Version: version(),
+		Store: m.store, View: m.view, Role: role, Name: c.nodeName(), Address: c.address(address), Version: release(),
 		Key: c.Cluster.Key, Dev: c.Dev, TTL: c.lease(), Log: log,
 	}
 	own(&config)

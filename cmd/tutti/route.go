@@ -43,7 +43,7 @@ func newFront(c Config, address net.Addr, initial *rules.Rules, log *slog.Logger
 	}
 	config := router.Config{
 		Name: c.nodeName(), View: m.view, Store: m.store, Agent: m.agent, Peers: m.agent.Handler(), Rules: initial, Key: c.Cluster.Key,
-		Auth: keys, Dev: c.Dev, Origins: c.CORS.Origins, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy, Version: version(),
+		Auth: keys, Dev: c.Dev, Origins: c.CORS.Origins, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy, Version: release(),
 		Limits: router.Limits{Sessions: float64(c.Router.SessionsPerS), Tenant: float64(c.Router.TenantSessionsPerS)},
 		TTL:    c.lease(), Metrics: figures, Log: log,
 	}

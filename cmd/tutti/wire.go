@@ -124,7 +124,7 @@ func (n *node) serveWith(c Config, address net.Addr, keys *auth.Verifier, hub *e
 	server, err := api.New(api.Config{
 		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
 		Auth: keys, Events: hub, Metrics: n.metrics, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
-		Version: version(), Node: c.nodeName(), Address: address.String(),
+		Version: release(), Node: c.nodeName(), Address: address.String(),
 		AutoCreate: c.Rooms.AutoCreate, Dev: c.Dev, Origins: c.CORS.Origins, Log: log,
 		ClusterKey: c.Cluster.Key, Running: running{n.recordings}, Labels: labels(c.Cluster.Labels), Capacity: c.capacity(),
 	})
@@ -233,13 +233,21 @@ func shown(i record.Info, err error) (api.Recording, error) {
 	return r, nil
 }
 
+// release answers the version alone, as nodes show it and rules ask for it.
+func release() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // version answers the version and commit that the program was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	text, commit, changed := info.Main.Version, "", ""
+	text, commit, changed := release(), "", ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
