@@ -69,12 +69,12 @@ func (c *cluster) killOnce(ctx context.Context, n int) (series, error) {
 	c.nodes["a"].kill()
 	var took series
 	for i, v := range people {
-		// What is on its way when the process dies is heard yet: a second of silence
-		// would be the least that a client notices otherwise.
-		if err := v.await(ctx, killed.Add(100*time.Millisecond), 15*time.Second); err != nil {
+		// What was on its way when the process died is heard yet; nobody is back so soon.
+		silent := killed.Add(100 * time.Millisecond)
+		if err := v.await(ctx, silent, 15*time.Second); err != nil {
 			return nil, fmt.Errorf("person %d: %w", i, err)
 		}
-		took = append(took, v.since(killed.Add(100*time.Millisecond)).Sub(killed).Seconds())
+		took = append(took, v.since(silent).Sub(killed).Seconds())
 	}
 	return took, c.startNode(ctx, "a")
 }
