@@ -28,6 +28,8 @@ func (l *lingering) Level(time.Time) (float64, bool)              { l.linger(); 
 func (l *lingering) Announces() bool                              { return true }
 func (l *lingering) ReadAudio(time.Time, *pcm.Block) mixer.Origin { return mixer.Silence }
 func (l *lingering) Skip(time.Time)                               {}
+func (l *lingering) Configure(mixer.AudioInConfig)                {}
+func (l *lingering) Notify(func())                                {}
 func (l *lingering) Show(int, int, i420.Fit)                      {}
 func (l *lingering) Latest(time.Time) *i420.Frame                 { l.linger(); return nil }
 func (l *lingering) Info() mixer.VideoInfo                        { return mixer.VideoInfo{} }

@@ -28,6 +28,8 @@ type constantVoice struct{ level float64 }
 func (v constantVoice) Level(time.Time) (float64, bool) { return v.level, true }
 func (v constantVoice) Announces() bool                 { return true }
 func (v constantVoice) Skip(time.Time)                  {}
+func (constantVoice) Configure(AudioInConfig)           {}
+func (constantVoice) Notify(func())                     {}
 
 func (v constantVoice) ReadAudio(_ time.Time, dst *pcm.Block) Origin {
 	dst.Clear()

@@ -38,6 +38,34 @@ type AudioIn interface {
 	ReadAudio(now time.Time, dst *pcm.Block) Origin
 	// Skip lets the 20 ms due at now pass undecoded.
 	Skip(now time.Time)
+	// Configure sets what the room asks of its inputs: before the first read, and
+	// whenever it changes.
+	Configure(AudioInConfig)
+	// Notify has wake called, from any goroutine, whenever a packet comes that may
+	// hold sound, so that a loop that rests goes on. It is called once, before
+	// anything else; wake never blocks.
+	Notify(wake func())
+}
+
+// AudioInConfig is what a room asks of its inputs.
+type AudioInConfig struct {
+	// Channels is 1 or 2: what ReadAudio fills.
+	Channels int
+	// MinDelay and MaxDelay bound what the jitter buffer holds.
+	MinDelay, MaxDelay time.Duration
+}
+
+// Player is the sound of an announcement. It belongs to the audio loop; no
+// method blocks.
+type Player interface {
+	// ReadAudio fills dst, whose channels are set, with the next 20 ms; the last of
+	// them may end in silence. It answers false when nothing is left, and dst is
+	// not touched.
+	ReadAudio(dst *pcm.Block) bool
+	// Rewind goes back to the beginning.
+	Rewind()
+	// Close gives the source up; called once, when no loop touches it any more.
+	Close()
 }
 
 // VideoInfo describes an inbound picture; the zero value means none came yet.
@@ -91,6 +119,9 @@ type VideoEncoder interface {
 type AudioEncoderConfig struct {
 	Channels   int // 1 or 2
 	BitrateBPS int
+	// LossPercent is how much of the stream its receivers lose, 0 to 100: where it
+	// is not 0, each packet shall hold the one before once more (in-band FEC).
+	LossPercent int
 }
 
 // VideoEncoderConfig is what a room asks of a video encoder.
@@ -115,8 +146,14 @@ type LinkStats struct {
 	ReceivedBPS int           `json:"received_bps"`
 	EstimateBPS int           `json:"estimate_bps"`
 	RTT         time.Duration `json:"-"`
-	// Of the participant's own sound as it came in.
+	// SentLossPercent is what the client reports as lost of the room's sound, 0 to
+	// 100, and Repair how it is helped: "", "fec" or "red".
+	SentLossPercent float64
+	Repair          string
+	// Of the participant's own sound as it came in. TargetMS is what the jitter
+	// buffer aims to hold, DriftPPM by how much the sender's clock is fast.
 	JitterMS, BufferedMS     float64
+	TargetMS, DriftPPM       float64
 	PacketsLost, PacketsLate uint64
 	PacketsReceived          uint64
 	// Refused counts frames that the header check kept from the decoder.

@@ -37,6 +37,14 @@ type AudioSettings struct {
 	MaxTalkers int  `json:"max_talkers"` // who are mixed at once; 0: everybody
 	Stereo     bool `json:"stereo"`
 	BitrateBPS int  `json:"bitrate_bps"` // of each encoded mix, 12000 to 128000
+	// Levelling brings all voices to one loudness.
+	Levelling bool `json:"levelling"`
+	// What the jitter buffers of the participants hold at least and at most.
+	MinPlayoutDelayMS int `json:"min_playout_delay_ms"` // 0 to 500; 0: as little as the link allows
+	MaxPlayoutDelayMS int `json:"max_playout_delay_ms"` // 240 to 1000
+	// How long a voice must lead to get the floor, and how long it keeps it at least.
+	SpeakerTriggerMS int `json:"speaker_trigger_ms"` // 40 to 5000
+	SpeakerHoldMS    int `json:"speaker_hold_ms"`    // 0 to 10000
 }
 
 // Rendition is one size and rate in which the canvas is encoded.
@@ -51,9 +59,11 @@ type Rendition struct {
 // DefaultSettings is the room that `{}` makes.
 func DefaultSettings() Settings {
 	return Settings{
-		Canvas:          Canvas{Width: 1280, Height: 720, FPS: 30, Background: "#101418"},
-		Layout:          layout.Layout{Name: layout.Auto},
-		Audio:           AudioSettings{MaxTalkers: 8, BitrateBPS: 32000},
+		Canvas: Canvas{Width: 1280, Height: 720, FPS: 30, Background: "#101418"},
+		Layout: layout.Layout{Name: layout.Auto},
+		Audio: AudioSettings{
+			MaxTalkers: 8, BitrateBPS: 32000, Levelling: true, MaxPlayoutDelayMS: 400, SpeakerTriggerMS: 200, SpeakerHoldMS: 1000,
+		},
 		Renditions:      []Rendition{{Name: "hd", Width: 1280, Height: 720, FPS: 30, BitrateBPS: 1_500_000}},
 		MaxParticipants: 100,
 		EmptyTimeoutS:   300,
@@ -83,7 +93,14 @@ func (s *Settings) Validate() error {
 		{"canvas.fps", s.Canvas.FPS >= 5 && s.Canvas.FPS <= 60, "must be 5 to 60"},
 		{"canvas.background", parses(s.Canvas.Background), "must be a colour like #101418"},
 		{"audio.max_talkers", s.Audio.MaxTalkers >= 0 && s.Audio.MaxTalkers <= 50, "must be 0 to 50"},
-		{"audio.stereo", !s.Audio.Stereo, "must be false in this version: rooms are mono"},
+		{"audio.min_playout_delay_ms", s.Audio.MinPlayoutDelayMS >= 0 && s.Audio.MinPlayoutDelayMS <= 500, "must be 0 to 500"},
+		{"audio.max_playout_delay_ms", s.Audio.MaxPlayoutDelayMS >= 240 && s.Audio.MaxPlayoutDelayMS <= 1000, "must be 240 to 1000"},
+		{
+			"audio.max_playout_delay_ms", s.Audio.MaxPlayoutDelayMS >= s.Audio.MinPlayoutDelayMS+100,
+			"must be 100 more than min_playout_delay_ms",
+		},
+		{"audio.speaker_trigger_ms", s.Audio.SpeakerTriggerMS >= 40 && s.Audio.SpeakerTriggerMS <= 5000, "must be 40 to 5000"},
+		{"audio.speaker_hold_ms", s.Audio.SpeakerHoldMS >= 0 && s.Audio.SpeakerHoldMS <= 10000, "must be 0 to 10000"},
 		{"audio.bitrate_bps", s.Audio.BitrateBPS >= 12000 && s.Audio.BitrateBPS <= 128000, "must be 12000 to 128000"},
 		{"max_participants", s.MaxParticipants >= 1 && s.MaxParticipants <= 10000, "must be 1 to 10000"},
 		{"empty_timeout_s", s.EmptyTimeoutS >= 0 && s.EmptyTimeoutS <= 86400, "must be 0 to 86400"},

@@ -37,7 +37,8 @@ type Subscription struct {
 	// started is true once a key frame was written; owned by the rung.
 	started bool
 
-	wantKey atomic.Bool // a key frame is asked for and was not sent yet
+	loss    atomic.Int32 // what SetLoss told
+	wantKey atomic.Bool  // a key frame is asked for and was not sent yet
 
 	writing sync.Mutex // a write is under way; uncontended but at Close
 	closed  bool
@@ -77,6 +78,11 @@ func (r *Room) Subscribe(cfg SubscribeConfig) (*Subscription, error) {
 
 // RequestKeyFrame asks for a key frame; requests of many are coalesced.
 func (s *Subscription) RequestKeyFrame() { s.wantKey.Store(true) }
+
+// SetLoss tells how much of the stream the receiver loses and cannot repair
+// otherwise, in percent: from 1 on it is served by an encode that carries its own
+// repair (in-band FEC), shared by all of its like. 0 is where it begins.
+func (s *Subscription) SetLoss(percent int) { s.loss.Store(int32(max(0, min(100, percent)))) }
 
 // Rendition answers the name of the rendition that the sink is given.
 func (s *Subscription) Rendition() string {

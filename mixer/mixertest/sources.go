@@ -104,6 +104,12 @@ func (t *Tone) ReadAudio(_ time.Time, dst *pcm.Block) mixer.Origin {
 	return mixer.Voice
 }
 
+// Configure implements mixer.AudioIn.
+func (t *Tone) Configure(mixer.AudioInConfig) {}
+
+// Notify implements mixer.AudioIn.
+func (t *Tone) Notify(func()) {}
+
 // Skip implements mixer.AudioIn.
 func (t *Tone) Skip(time.Time) {
 	t.mu.Lock()

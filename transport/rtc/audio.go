@@ -31,6 +31,7 @@ type audioIn struct {
 	level    atomic.Int32 // dBov
 	levelAt  atomic.Int64 // Unix time in nanoseconds, 0: never
 	badCount atomic.Uint64
+	wake     atomic.Pointer[func()]
 
 	// owned by the audio loop
 	dec       AudioDecoder
@@ -82,6 +83,12 @@ func (a *audioIn) Level(now time.Time) (dbov float64, ok bool) {
 
 // Announces reports whether a level was ever announced.
 func (a *audioIn) Announces() bool { return a.levelAt.Load() != 0 }
+
+// Configure sets what the room asks for.
+func (a *audioIn) Configure(mixer.AudioInConfig) {}
+
+// Notify has wake called with each packet that may hold sound.
+func (a *audioIn) Notify(wake func()) { a.wake.Store(&wake) }
 
 // ReadAudio fills dst with what is due at now.
 func (a *audioIn) ReadAudio(now time.Time, dst *pcm.Block) mixer.Origin {
