@@ -1,25 +1,44 @@
 package audio
 
-// Ramp scales a block in place by a gain that goes from one value to another
-// over its length, so that no step is heard.
-func Ramp(block []float32, from, to float32) {
+import "tutti/codec/pcm"
+
+// Ramp scales a block in place by a gain that goes from one value, which the
+// block before ended with, to another over its length, so that no step is
+// heard. The gain is linear in the frames: both channels of a frame get the
+// same.
+func Ramp(b *pcm.Block, from, to float32) {
+	d := b.Data()
 	if from == to {
-		if to != 1 {
-			for i := range block {
-				block[i] *= to
-			}
+		scale(d, to)
+		return
+	}
+	g, step := from, (to-from)/pcm.Samples
+	if b.Channels() == 2 {
+		for len(d) >= 2 {
+			g += step
+			d[0] *= g
+			d[1] *= g
+			d = d[2:]
 		}
 		return
 	}
-	step := (to - from) / float32(len(block))
-	g := from
-	for i := range block {
+	for i := range d {
 		g += step
-		block[i] *= g
+		d[i] *= g
 	}
 }
 
-// Add adds src to sum, sample by sample; both have the same length.
+// scale multiplies all samples by g; a g of 1 leaves them alone.
+func scale(d []float32, g float32) {
+	if g == 1 {
+		return
+	}
+	for i := range d {
+		d[i] *= g
+	}
+}
+
+// Add adds src to sum, sample by sample; src is at least as long.
 func Add(sum, src []float32) {
 	src = src[:len(sum)]
 	for i := range sum {
@@ -28,55 +47,10 @@ func Add(sum, src []float32) {
 }
 
 // Without writes to dst the sum less what own contributed to it: the mix-minus
-// of one who is heard.
+// of one who is heard. All have the same length.
 func Without(dst, sum, own []float32) {
 	dst, own = dst[:len(sum)], own[:len(sum)]
 	for i := range sum {
 		dst[i] = sum[i] - own[i]
 	}
 }
-
-// The limiter's bounds.
-const (
-	ceiling = 0.891  // -1 dBFS
-	attack  = 48     // samples over which the gain falls: 1 ms
-	regain  = 1.0233 // by which the gain rises a block: 10 dB in a second
-)
-
-// Limiter keeps a mix below -1 dBFS: the gain falls within a millisecond when
-// the sum would be louder and comes back slowly. What is left above the
-// ceiling in that millisecond is clipped. The zero value is at rest.
-type Limiter struct {
-	reduction float32 // 1 - gain, so that zero means none
-}
-
-// Process limits the block in place.
-func (l *Limiter) Process(block []float32) {
-	var peak float32
-	for _, s := range block {
-		peak = max(peak, s, -s)
-	}
-	from := 1 - l.reduction
-	if peak*from <= ceiling && l.reduction == 0 {
-		return
-	}
-	to := min(1, from*regain)
-	if peak*to > ceiling {
-		to = ceiling / peak
-	}
-	n := len(block)
-	if to < from {
-		n = min(attack, n)
-	}
-	Ramp(block[:n], from, to)
-	if n < len(block) {
-		Ramp(block[n:], to, to)
-	}
-	for i, s := range block {
-		block[i] = max(-ceiling, min(ceiling, s))
-	}
-	l.reduction = 1 - to
-}
-
-// Gain answers the gain that the last block ended with.
-func (l *Limiter) Gain() float32 { return 1 - l.reduction }
