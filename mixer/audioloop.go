@@ -23,6 +23,9 @@ func (f *fence) pass() {
 const (
 	lateAfter = 5 * time.Millisecond   // a block that begins later than this is counted
 	jumpAfter = 200 * time.Millisecond // further behind, blocks are jumped over instead of caught up
+	// mostPassed is how many blocks the inputs are let pass at once: more than a rest
+	// has, and than they hold.
+	mostPassed = 50
 )
 
 // audioLoop is the shell around audioCore: it owns the timer.
@@ -71,7 +74,7 @@ func (l *audioLoop) run(ctx context.Context, r *Room) {
 		block += l.lateness(r, now.Sub(begin(block)))
 		l.fence.mu.Lock()
 		sc := r.scene.Load()
-		for done++; done < block; done++ {
+		for done = max(done+1, block-mostPassed); done < block; done++ {
 			core.pass(begin(done), sc)
 		}
 		rest := core.tick(now, sc, time.Duration(block)*pcm.Duration)

@@ -14,15 +14,18 @@ func (e *Error) Code() string { return e.code }
 
 // What a room refuses.
 var (
-	ErrRoomNotFound        = &Error{"room_not_found", "no such room"}
-	ErrRoomExists          = &Error{"room_exists", "the room exists already"}
-	ErrRoomClosed          = &Error{"room_closed", "the room has been closed"}
-	ErrRoomFull            = &Error{"room_full", "the room has all the participants it may have"}
-	ErrParticipantNotFound = &Error{"participant_not_found", "no such participant"}
-	ErrParticipantExists   = &Error{"participant_exists", "the participant is in the room already"}
-	ErrDraining            = &Error{"draining", "the node takes no new rooms"}
-	ErrTooManyRooms        = &Error{"too_many_rooms", "the node has all the rooms it may have"}
-	ErrVersion             = &Error{"precondition_failed", "the room has been changed meanwhile"}
+	ErrRoomNotFound         = &Error{"room_not_found", "no such room"}
+	ErrRoomExists           = &Error{"room_exists", "the room exists already"}
+	ErrRoomClosed           = &Error{"room_closed", "the room has been closed"}
+	ErrRoomFull             = &Error{"room_full", "the room has all the participants it may have"}
+	ErrParticipantNotFound  = &Error{"participant_not_found", "no such participant"}
+	ErrParticipantExists    = &Error{"participant_exists", "the participant is in the room already"}
+	ErrAnnouncementNotFound = &Error{"announcement_not_found", "no such announcement"}
+	ErrAnnouncementExists   = &Error{"announcement_exists", "the room has an announcement of that name"}
+	ErrTooManyAnnouncements = &Error{"too_many_announcements", "the room plays all the announcements that it may"}
+	ErrDraining             = &Error{"draining", "the node takes no new rooms"}
+	ErrTooManyRooms         = &Error{"too_many_rooms", "the node has all the rooms it may have"}
+	ErrVersion              = &Error{"precondition_failed", "the room has been changed meanwhile"}
 )
 
 // FieldError names the setting that cannot be.

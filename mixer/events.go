@@ -25,21 +25,24 @@ const (
 	RecordingEnded       EventType = "recording_ended"
 	NodeDraining         EventType = "node_draining"
 	RoomMoved            EventType = "room_moved"
+	AnnouncementStarted  EventType = "announcement_started"
+	AnnouncementEnded    EventType = "announcement_ended"
 )
 
 // Event is one thing that happened in a room. Fields that do not belong to its
 // type are empty.
 type Event struct {
-	Type        EventType       `json:"type"`
-	Room        string          `json:"room"`
-	Tenant      string          `json:"tenant,omitempty"` // whose room it is
-	Time        time.Time       `json:"time"`
-	Participant *ParticipantRef `json:"participant,omitempty"`
-	Track       string          `json:"track,omitempty"` // audio, video
-	Layout      *layout.Layout  `json:"layout,omitempty"`
-	Recording   *RecordingRef   `json:"recording,omitempty"`
-	Move        *Move           `json:"move,omitempty"`
-	Reason      string          `json:"reason,omitempty"`
+	Type         EventType        `json:"type"`
+	Room         string           `json:"room"`
+	Tenant       string           `json:"tenant,omitempty"` // whose room it is
+	Time         time.Time        `json:"time"`
+	Participant  *ParticipantRef  `json:"participant,omitempty"`
+	Track        string           `json:"track,omitempty"` // audio, video
+	Layout       *layout.Layout   `json:"layout,omitempty"`
+	Recording    *RecordingRef    `json:"recording,omitempty"`
+	Announcement *AnnouncementRef `json:"announcement,omitempty"`
+	Move         *Move            `json:"move,omitempty"`
+	Reason       string           `json:"reason,omitempty"`
 }
 
 // ParticipantRef names a participant within an event.
@@ -60,4 +63,10 @@ type Move struct {
 type RecordingRef struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
+}
+
+// AnnouncementRef names an announcement within an event.
+type AnnouncementRef struct {
+	ID   string `json:"id"`
+	File string `json:"file"`
 }

@@ -59,7 +59,7 @@ func TestAudioTickAllocatesOnlyPackets(t *testing.T) {
 		v := &voice{in: constantVoice{level}}
 		sc.seats = append(sc.seats, seat{id: "x", voice: v, gain: 1})
 		s := &Subscription{room: r, cfg: SubscribeConfig{Sink: discard{}}, own: &Participant{voice: v}}
-		sc.audioSubs = append(sc.audioSubs, s)
+		sc.audience = append(sc.audience, listener{sub: s})
 	}
 	core := newAudioCore(r, r.audioConfig())
 	now, n := time.Now(), 0

@@ -96,7 +96,8 @@ func TestPicturesAreCounted(t *testing.T) {
 		}
 		card := &mixertest.Card{Colour: color.White}
 		w.join(t, "alice", nil, card)
-		time.Sleep(2 * time.Second)
+		time.Sleep(2*time.Second + 30*time.Millisecond)
+		synctest.Wait() // no picture is on its way
 		if n := w.room.Stats().Pictures; n != uint64(card.Made()) || n < 10 || w.rooms.Stats().Pictures != n {
 			t.Errorf("%d pictures, %d of all rooms", n, w.rooms.Stats().Pictures)
 		}

@@ -154,6 +154,7 @@ func (r *Room) Join(cfg JoinConfig) (*Participant, error) {
 		state: Joining, version: 1, gone: make(chan struct{}),
 	}
 	if cfg.Audio != nil {
+		cfg.Audio.Notify(r.wakeAudio)
 		p.voice = &voice{in: cfg.Audio}
 	}
 	if cfg.Video != nil {

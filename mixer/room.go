@@ -23,26 +23,28 @@ type Room struct {
 	speaker atomic.Pointer[string] // written by the audio loop
 	canvas  lastCanvas             // written by the video loop
 	done    chan struct{}
+	wake    chan struct{} // the audio loop shall rest no longer
 
-	mu          sync.Mutex // control state; never held while media is touched or anybody is called
-	settings    Settings
-	settingsVer uint64
-	version     uint64 // of the scene
-	order       []*Participant
-	subs        []*Subscription
-	watchers    int // snapshots under way: they need the canvas but no encoder
-	closed      bool
-	audio       *audioLoop // nil while there is nobody to hear
-	video       *videoLoop // nil while there is nobody to see it
-	audioEnded  <-chan struct{}
-	videoEnded  <-chan struct{}
-	emptyTimer  *time.Timer
+	mu            sync.Mutex // control state; never held while media is touched or anybody is called
+	settings      Settings
+	settingsVer   uint64
+	version       uint64 // of the scene
+	order         []*Participant
+	subs          []*Subscription
+	announcements []*Announcement
+	watchers      int // snapshots under way: they need the canvas but no encoder
+	closed        bool
+	audio         *audioLoop // nil while there is nobody to hear
+	video         *videoLoop // nil while there is nobody to see it
+	audioEnded    <-chan struct{}
+	videoEnded    <-chan struct{}
+	emptyTimer    *time.Timer
 
 	outbox outbox
 }
 
 func newRoom(rs *Rooms, id string, s Settings) *Room {
-	r := &Room{rooms: rs, id: id, tenant: s.Tenant, created: time.Now(), done: make(chan struct{}), settings: s, settingsVer: 1}
+	r := &Room{rooms: rs, id: id, tenant: s.Tenant, created: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1), settings: s, settingsVer: 1}
 	r.scene.Store(&scene{})
 	return r
 }
@@ -120,6 +122,7 @@ func (r *Room) change(fn func()) (fence func()) {
 	fn()
 	r.scene.Store(r.buildScene())
 	r.reconcile()
+	r.wakeAudio()
 	r.mu.Unlock()
 	r.outbox.flush(r.rooms.cfg.OnEvent)
 	return func() {
@@ -131,6 +134,14 @@ func (r *Room) change(fn func()) (fence func()) {
 		}
 		wait(audioEnded) // a loop that was told to stop before may still be in its last tick
 		wait(videoEnded)
+	}
+}
+
+// wakeAudio ends the audio loop's rest. It never blocks.
+func (r *Room) wakeAudio() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -148,7 +159,7 @@ func (r *Room) reconcile() {
 	sc := r.scene.Load()
 	continuous := slices.ContainsFunc(r.subs, func(s *Subscription) bool { return s.cfg.Continuous })
 	sounding := slices.ContainsFunc(sc.seats, func(s seat) bool { return s.voice != nil })
-	wantAudio := !r.closed && len(sc.audioSubs) > 0 && (sounding || continuous)
+	wantAudio := !r.closed && (len(sc.audience) > 0 && (sounding || continuous) || len(sc.announcements) > 0)
 	wantVideo := !r.closed && (len(sc.videoSubs) > 0 || r.watchers > 0)
 
 	if r.audio != nil && (!wantAudio || r.audio.cfg != r.audioConfig()) {
@@ -192,7 +203,11 @@ func (r *Room) closeIfEmpty() {
 }
 
 func (r *Room) audioConfig() audioConfig {
-	return audioConfig{AudioEncoderConfig{Channels: 1, BitrateBPS: r.settings.Audio.BitrateBPS}}
+	channels := 1
+	if r.settings.Audio.Stereo {
+		channels = 2
+	}
+	return audioConfig{AudioEncoderConfig{Channels: channels, BitrateBPS: r.settings.Audio.BitrateBPS}}
 }
 
 func (r *Room) videoConfig() videoConfig {
@@ -266,6 +281,7 @@ func (r *Room) end(reason string, how func([]*Subscription)) {
 	r.mu.Unlock()
 	wait(audioEnded)
 	wait(videoEnded)
+	r.endAnnouncements()
 	r.canvas.set(nil)
 	r.rooms.remove(r, r.Stats())
 	r.emit(Event{Type: RoomFinished, Reason: reason})

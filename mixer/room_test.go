@@ -30,6 +30,7 @@ func small() mixer.Settings {
 	s := mixer.DefaultSettings()
 	s.Canvas.Width, s.Canvas.Height, s.Canvas.FPS = 320, 180, 10
 	s.Renditions[0].Width, s.Renditions[0].Height, s.Renditions[0].FPS = 320, 180, 10
+	s.Audio.Levelling = false // tones keep the level that they came with
 	return s
 }
 
@@ -314,27 +315,6 @@ func TestSwitchOfMixIsIndependent(t *testing.T) {
 		}
 		if f := ear.Faults(); len(f) > 0 {
 			t.Error(f)
-		}
-		w.room.Close("end")
-	})
-}
-
-func TestDeafenedGetsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.join(t, "alice", &mixertest.Tone{Hz: 440}, nil)
-		p := w.join(t, "bob", &mixertest.Tone{}, nil)
-		ear := &mixertest.Ear{}
-		w.subscribe(t, mixer.SubscribeConfig{Sink: ear, Audio: true, Without: "bob"})
-		time.Sleep(time.Second)
-		yes := true
-		if err := p.Update(0, mixer.ParticipantPatch{Deafened: &yes}); err != nil {
-			t.Fatal(err)
-		}
-		before, _ := ear.Counts()
-		time.Sleep(time.Second)
-		if after, _ := ear.Counts(); after > before+1 {
-			t.Errorf("%d packets while deafened", after-before)
 		}
 		w.room.Close("end")
 	})

@@ -2,6 +2,8 @@ package mixer
 
 import (
 	"image/color"
+	"slices"
+	"time"
 
 	"tutti/mixer/layout"
 )
@@ -11,12 +13,23 @@ import (
 // control state.
 type scene struct {
 	version    uint64
-	seats      []seat // who is to be heard or seen, in the order of joining
-	audioSubs  []*Subscription
+	seats      []seat     // who is to be heard or seen, in the order of joining
+	audience   []listener // who take the sound
 	videoSubs  []*Subscription
 	layout     layout.Layout
 	maxTalkers int
 	title      string
+	levelling  bool
+	// What the inputs' jitter buffers may hold, and the floor's two timers.
+	minDelay, maxDelay          time.Duration
+	speakerTrigger, speakerHold time.Duration
+	announcements               []*Announcement
+}
+
+// listener is who takes the sound; to one who is deaf nothing is to be heard.
+type listener struct {
+	sub  *Subscription
+	deaf bool
 }
 
 // seat is a participant as the loops see it.
@@ -46,6 +59,13 @@ func (r *Room) buildScene() *scene {
 		layout:     r.settings.Layout,
 		maxTalkers: r.settings.Audio.MaxTalkers,
 		title:      r.settings.Title,
+
+		levelling:      r.settings.Audio.Levelling,
+		minDelay:       milliseconds(r.settings.Audio.MinPlayoutDelayMS),
+		maxDelay:       milliseconds(r.settings.Audio.MaxPlayoutDelayMS),
+		speakerTrigger: milliseconds(r.settings.Audio.SpeakerTriggerMS),
+		speakerHold:    milliseconds(r.settings.Audio.SpeakerHoldMS),
+		announcements:  slices.Clone(r.announcements),
 	}
 	for _, p := range r.order {
 		if p.state != Active || p.cfg.Role == Viewer {
@@ -60,8 +80,8 @@ func (r *Room) buildScene() *scene {
 		if s.own != nil && s.own.state == Left {
 			continue
 		}
-		if s.cfg.Audio && (s.own == nil || !s.own.deafened) {
-			sc.audioSubs = append(sc.audioSubs, s)
+		if s.cfg.Audio {
+			sc.audience = append(sc.audience, listener{s, s.own != nil && s.own.deafened})
 		}
 		if s.cfg.Video {
 			sc.videoSubs = append(sc.videoSubs, s)
@@ -79,3 +99,5 @@ func (sc *scene) place(v videoConfig, speaker string, into []layout.Seat) ([]lay
 	}
 	return layout.Place(sc.layout, v.size(), into, speaker), into
 }
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -30,9 +30,13 @@ type Subscription struct {
 	cfg  SubscribeConfig
 	own  *Participant // of Without
 
-	// source is the encoder that the sink was last served from, nil at the
-	// beginning; owned by the audio loop.
-	source *mix
+	// Owned by the audio loop: the encode that the sink was last served from, nil at
+	// the beginning; whether it is deaf, for how many blocks, and the encode by which
+	// it becomes so.
+	source  *encode
+	deaf    bool
+	deafFor int
+	fading  *encode
 
 	// started is true once a key frame was written; owned by the rung.
 	started bool

@@ -19,6 +19,7 @@ import (
 type Codecs struct {
 	AudioOpen, VideoOpen   atomic.Int64 // encoders that were not closed yet
 	AudioMade, VideoMade   atomic.Int64
+	RepairMade             atomic.Int64 // of AudioMade, those with forward error correction
 	Independent, KeyFrames atomic.Int64
 	// Delay is how long a picture takes to encode.
 	Delay time.Duration
@@ -28,6 +29,9 @@ type Codecs struct {
 func (c *Codecs) NewAudioEncoder(cfg mixer.AudioEncoderConfig) (mixer.AudioEncoder, error) {
 	c.AudioOpen.Add(1)
 	c.AudioMade.Add(1)
+	if cfg.LossPercent > 0 {
+		c.RepairMade.Add(1)
+	}
 	return &plainAudio{codecs: c, buf: make([]byte, 0, 4*pcm.Samples*cfg.Channels)}, nil
 }
 

@@ -14,12 +14,17 @@ import (
 // sound and the last picture, and notices what should never be: a gap, an
 // overlap, a first picture that is no key frame.
 type Ear struct {
+	// Channels is that of the room, 1 if 0; Sound is interleaved.
+	Channels int
+
 	mu       sync.Mutex
 	sound    []float32 // the newest keep samples
 	heard    int64     // samples in all
 	next     time.Duration
 	packets  int
 	resting  bool
+	pausing  bool // the last packet said that nothing follows for a while
+	pauses   int  // packets that said so
 	pictures int
 	last     *codec.Packet // picture
 	lastAt   time.Time
@@ -37,13 +42,29 @@ func (e *Ear) WriteAudio(p *codec.Packet) {
 	if e.closed {
 		e.fault("sound: a packet after the subscription was closed")
 	}
-	if e.packets > 0 && p.PTS != e.next && !(e.resting && p.PTS > e.next) {
+	gap := p.PTS - e.next
+	if e.packets > 0 && gap != 0 && !(e.resting && gap > 0) && !(e.pausing && gap > 0 && gap < longestPause) {
 		e.fault("sound: %v follows where %v was due", p.PTS, e.next)
 	}
-	e.resting = false
+	if e.pausing && gap > 0 {
+		e.hear(make([]float32, max(1, e.Channels)*int(gap*pcm.Rate/time.Second)))
+	}
+	e.resting, e.pausing = false, len(p.Data) <= 2
 	e.packets++
 	e.next = p.PTS + p.Duration
-	s := Samples(p)
+	if e.pausing {
+		e.pauses++
+		e.hear(make([]float32, max(1, e.Channels)*pcm.Samples))
+		return
+	}
+	e.hear(Samples(p))
+}
+
+// longestPause is what lies at most between two packets of a pause.
+const longestPause = 400 * time.Millisecond
+
+// hear keeps sound.
+func (e *Ear) hear(s []float32) {
 	e.heard += int64(len(s))
 	e.sound = append(e.sound, s...)
 	if len(e.sound) > 2*keep {
@@ -97,6 +118,13 @@ func (e *Ear) Faults() []string {
 	return append([]string(nil), e.faults...)
 }
 
+// Pauses answers how many packets said that nothing follows for a while.
+func (e *Ear) Pauses() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pauses
+}
+
 // Counts answers how many packets of sound and how many pictures came.
 func (e *Ear) Counts() (packets, pictures int) {
 	e.mu.Lock()
@@ -122,7 +150,7 @@ func (e *Ear) Last() *codec.Packet {
 func (e *Ear) Sound(d time.Duration) []float32 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := min(len(e.sound), int(d*pcm.Rate/time.Second))
+	n := min(len(e.sound), max(1, e.Channels)*int(d*pcm.Rate/time.Second))
 	return append([]float32(nil), e.sound[len(e.sound)-n:]...)
 }
 

@@ -82,6 +82,7 @@ func newPlay(t *testing.T) *play {
 	s := mixer.DefaultSettings()
 	s.Canvas.Width, s.Canvas.Height, s.Canvas.FPS = 320, 180, 10
 	s.Renditions[0].Width, s.Renditions[0].Height, s.Renditions[0].FPS = 320, 180, 10
+	s.Audio.Levelling = false // tones keep the level that they came with
 	if p.room, err = p.rooms.Create("scenario", s); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type Tone struct {
 	n       int64 // samples so far
 	stalled bool
 	reads   int
+	wake    func()
 	left    bool
 	touched bool // after Left
 }
@@ -33,8 +34,12 @@ type Tone struct {
 // Stall stops what comes from the voice, or lets it go on.
 func (t *Tone) Stall(on bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.stalled = on
+	wake := t.wake
+	t.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
 }
 
 // Gone tells the source that its participant has left; Touched then reports
@@ -108,7 +113,11 @@ func (t *Tone) ReadAudio(_ time.Time, dst *pcm.Block) mixer.Origin {
 func (t *Tone) Configure(mixer.AudioInConfig) {}
 
 // Notify implements mixer.AudioIn.
-func (t *Tone) Notify(func()) {}
+func (t *Tone) Notify(wake func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wake = wake
+}
 
 // Skip implements mixer.AudioIn.
 func (t *Tone) Skip(time.Time) {
