@@ -278,7 +278,7 @@ func (c *audioCore) mixFor(s *Subscription) *mix {
 	v := s.own.voice
 	if v.own == nil {
 		v.own = &mix{}
-		v.own.limiter = c.full.limiter
+		v.own.limiter.Continue(&c.full.limiter)
 		v.own.silent = c.full.silent
 		c.mixes = append(c.mixes, v.own)
 	}
@@ -310,6 +310,7 @@ func (c *audioCore) limit(m *mix, b *pcm.Block, sound bool) {
 		m.silent++
 	}
 	if !m.wanted {
+		m.limiter.Follow(b)
 		return
 	}
 	m.block.Copy(b)
