@@ -13,6 +13,8 @@ import (
 )
 
 // Tone is a participant's voice that sings one note, without a break in phase.
+// The levels that it announces rise and fall with four syllables a second, since
+// a steady tone is taken for a machine and never gets the floor.
 type Tone struct {
 	// Hz is the frequency; 0 sings nothing.
 	Hz float64
@@ -82,7 +84,11 @@ func (t *Tone) Level(time.Time) (float64, bool) {
 	if t.Hz == 0 {
 		return pcm.SilenceDBOV, true
 	}
-	return 20 * math.Log10(t.amplitude()/math.Sqrt2), true
+	level := 20 * math.Log10(t.amplitude()/math.Sqrt2)
+	if t.n%(pcm.Rate/4) > pcm.Rate*3/20 {
+		level -= 25
+	}
+	return level, true
 }
 
 // Announces implements mixer.AudioIn.
