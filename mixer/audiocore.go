@@ -136,8 +136,11 @@ func (c *audioCore) listen(now time.Time, sc *scene) {
 		dbov, ok := v.in.Level(now)
 		switch {
 		case !v.in.Announces():
-			dbov = c.decode(now, v)
-			c.quiet = c.quiet && !v.heard
+			dbov = pcm.SilenceDBOV
+			if c.decode(now, v); v.heard {
+				dbov = v.block.Level()
+				c.quiet = false
+			}
 		case !ok:
 			dbov = pcm.SilenceDBOV
 		}
@@ -146,17 +149,13 @@ func (c *audioCore) listen(now time.Time, sc *scene) {
 	}
 }
 
-// decode takes the block due now into v.block and answers its level.
-func (c *audioCore) decode(now time.Time, v *voice) float64 {
+// decode takes the block due now into v.block.
+func (c *audioCore) decode(now time.Time, v *voice) {
 	v.block.SetChannels(c.cfg.Channels)
 	origin := v.in.ReadAudio(now, &v.block)
 	v.blocks[origin].Add(1)
 	c.room.count.blocks[origin].Add(1)
 	v.heard = origin != Silence
-	if !v.heard {
-		return pcm.SilenceDBOV
-	}
-	return v.block.Level()
 }
 
 // collect decodes who is heard, levels, fades who comes and goes, and sums.
