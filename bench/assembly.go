@@ -37,18 +37,23 @@ func voices() (func(i int) []speech.Packet, error) {
 
 // door answers how the clients of a load enter a room, by participants, whip or
 // whep.
-func (s *server) door(room, door string) load.Join {
+func (s *server) door(room, door string) load.Join { return s.enter(room, door, func(string) {}) }
+
+// enter is door, and told the path of each session.
+func (s *server) enter(room, door string, told func(path string)) load.Join {
 	return func(ctx context.Context, _ int, offer string) (string, func(context.Context), error) {
 		answer, header, err := s.call(ctx, http.MethodPost, "/v1/rooms/"+room+"/"+door, "application/sdp", []byte(offer))
 		if err != nil {
 			return "", nil, err
 		}
-		leave := func(ctx context.Context) { _, _, _ = s.call(ctx, http.MethodDelete, header.Get("Location"), "", nil) }
+		path := header.Get("Location")
+		told(path)
+		leave := func(ctx context.Context) { _, _, _ = s.call(ctx, http.MethodDelete, path, "", nil) }
 		return string(answer), leave, nil
 	}
 }
 
-// window is what one server did for the assembly in one measurement.
+// window is what one server did for those who met there in one measurement.
 type window struct {
 	cpu   float64 // s per s
 	own   float64 // of the clients
@@ -61,6 +66,9 @@ type window struct {
 func (w window) rate() float64 {
 	return float64(w.stats.Sound.Packets) / float64(w.stats.Clients) / w.took.Seconds()
 }
+
+// least is in packets a second at the client that got fewest.
+func (w window) least() float64 { return float64(w.stats.Sound.Least) / w.took.Seconds() }
 
 // measureJanus puts the same clients with the same packets into Tutti and into
 // Janus' AudioBridge. Both together would need more than two cores, so they
@@ -97,8 +105,9 @@ func measureJanus(ctx context.Context, o options) error {
 func showWindows(o options, name string, all []window) {
 	var cpu, own, memory, rate, least, lost, late series
 	for _, w := range all {
-		cpu, own, memory = append(cpu, 100*w.cpu/assembly), append(own, w.own), append(memory, 1024*w.anon/assembly)
-		rate, least = append(rate, w.rate()), append(least, float64(w.stats.Sound.Least)/w.took.Seconds())
+		n := float64(w.stats.Clients)
+		cpu, own, memory = append(cpu, 100*w.cpu/n), append(own, w.own), append(memory, 1024*w.anon/n)
+		rate, least = append(rate, w.rate()), append(least, w.least())
 		lost, late = append(lost, float64(w.stats.Sound.Lost)), append(late, float64(w.stats.SentLate))
 	}
 	fmt.Fprintf(o.out, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", name,
@@ -111,7 +120,7 @@ func tuttiAssembly(ctx context.Context, o options) (window, error) {
 		return window{}, err
 	}
 	defer s.stop()
-	return assemble(ctx, o, s.cmd.Process.Pid, s.media.Addr(), s.door("bench", "participants"))
+	return s.meeting(assembly, s.door("bench", "participants")).hold(ctx, o)
 }
 
 func janusAssembly(ctx context.Context, o options) (window, error) {
@@ -124,36 +133,50 @@ func janusAssembly(ctx context.Context, o options) (window, error) {
 		return window{}, err
 	}
 	defer j.stop()
-	return assemble(ctx, o, j.cmd.Process.Pid, here, j.join)
+	return meeting{people: assembly, pid: j.cmd.Process.Pid, at: here, join: j.join}.hold(ctx, o)
 }
 
-// assemble fills a room of the server with that process, which takes media on
-// that address, and measures it.
-func assemble(ctx context.Context, o options, pid int, at netip.Addr, join load.Join) (w window, err error) {
+// meeting is people with sound alone who come to a server.
+type meeting struct {
+	people int
+	pid    int        // of the server's process
+	at     netip.Addr // where it takes media
+	join   load.Join
+	voice  func(i int) []speech.Packet // nil: voices
+}
+
+// meeting answers one at this server.
+func (s *server) meeting(people int, join load.Join) meeting {
+	return meeting{people: people, pid: s.cmd.Process.Pid, at: s.media.Addr(), join: join}
+}
+
+// hold lets them come, and measures the server.
+func (m meeting) hold(ctx context.Context, o options) (w window, err error) {
 	if err := sleep(ctx, time.Second); err != nil {
 		return w, err
 	}
-	idle, err := used(pid)
+	idle, err := used(m.pid)
 	if err != nil {
 		return w, err
 	}
-	voice, err := voices()
-	if err != nil {
-		return w, err
+	if m.voice == nil {
+		if m.voice, err = voices(); err != nil {
+			return w, err
+		}
 	}
-	l, err := load.New(load.Config{Local: at, Voice: voice, Listen: true, Feedback: true})
+	l, err := load.New(load.Config{Local: m.at, Voice: m.voice, Listen: true, Feedback: true})
 	if err != nil {
 		return w, err
 	}
 	defer func() { _ = l.Close() }()
-	if err := l.Add(ctx, assembly, join); err != nil {
+	if err := l.Add(ctx, m.people, m.join); err != nil {
 		return w, err
 	}
 	if err := sleep(ctx, warmUp); err != nil {
 		return w, err
 	}
 	l.Reset()
-	before, err := used(pid)
+	before, err := used(m.pid)
 	if err != nil {
 		return w, err
 	}
@@ -161,7 +184,7 @@ func assemble(ctx context.Context, o options, pid int, at netip.Addr, join load.
 	if err := sleep(ctx, o.seconds); err != nil {
 		return w, err
 	}
-	after, err := used(pid)
+	after, err := used(m.pid)
 	w.stats, w.took = l.Stats(), time.Since(start)
 	w.own = (ownCPU() - own).Seconds() / w.took.Seconds()
 	w.cpu, w.anon = (after.cpu-before.cpu).Seconds()/w.took.Seconds(), after.anon-idle.anon

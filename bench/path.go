@@ -86,7 +86,7 @@ func pathOnce(ctx context.Context, o options, path string) (window, string, erro
 		b, _, err := roundTrip(ctx, http.MethodPost, url+"/join", "application/sdp", []byte(offer))
 		return string(b), nil, err
 	}
-	w, err := assemble(ctx, o, cmd.Process.Pid, netip.AddrFrom4([4]byte{127, 0, 0, 1}), join)
+	w, err := meeting{people: assembly, pid: cmd.Process.Pid, at: netip.AddrFrom4([4]byte{127, 0, 0, 1}), join: join}.hold(ctx, o)
 	if err != nil {
 		return w, "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"tutti/codec/opus"
 	"tutti/codec/pcm"
 	"tutti/codec/vpx"
+	"tutti/transport/transporttest"
 )
 
 // warmUp is how long a measurement waits for what only happens once: clients
@@ -295,6 +296,30 @@ type outcome struct {
 }
 
 func tuttiRoom(ctx context.Context, o options, clips []string) (outcome, error) {
+	enter := func(s *server, i int) (*person, error) {
+		frames, err := readClip(clips[i])
+		if err != nil {
+			return nil, err
+		}
+		voice, err := talk(i)
+		if err != nil {
+			return nil, err
+		}
+		p, err := join(ctx, s, "bench", fmt.Sprintf("participants?name=Person%d", i+1), both(), nil)
+		if err != nil {
+			return nil, err
+		}
+		p.send(voice, frames, time.Duration(i)*7*time.Millisecond)
+		return p, nil
+	}
+	return peopled(ctx, o, len(clips), enter, func(c transporttest.Counts) uint64 { return c.Frames })
+}
+
+// peopled lets n people enter the room of a server that has nothing else to do,
+// and measures it; count says which of what a client receives is counted.
+func peopled(ctx context.Context, o options, n int, enter func(s *server, i int) (*person, error),
+	count func(transporttest.Counts) uint64,
+) (outcome, error) {
 	s, err := startServer(ctx, o)
 	if err != nil {
 		return outcome{}, err
@@ -311,41 +336,33 @@ func tuttiRoom(ctx context.Context, o options, clips []string) (outcome, error) 
 		return outcome{}, err
 	}
 	var crew []*person
-	for i, clip := range clips {
-		frames, err := readClip(clip)
-		if err != nil {
-			return outcome{}, err
-		}
-		voice, err := talk(i)
-		if err != nil {
-			return outcome{}, err
-		}
-		p, err := join(ctx, s, "bench", fmt.Sprintf("participants?name=Person%d", i+1), both(), nil)
+	for i := range n {
+		p, err := enter(s, i)
 		if err != nil {
 			return outcome{}, err
 		}
 		defer p.leave()
-		p.send(voice, frames, time.Duration(i)*7*time.Millisecond)
 		crew = append(crew, p)
 	}
 	if err := sleep(ctx, warmUp); err != nil {
 		return outcome{}, err
 	}
-	before := frames(crew)
+	before := counted(crew, count)
 	share, err := s.over(ctx, o.seconds)
 	if err != nil {
 		return outcome{}, err
 	}
+	came := counted(crew, count) - before
 	now, err := s.used()
 	return outcome{
 		cpu: share, anon: now.anon - idle.anon, rss: now.rss - idle.rss,
-		fps: float64(frames(crew)-before) / float64(len(crew)) / o.seconds.Seconds(),
+		fps: float64(came) / float64(n) / o.seconds.Seconds(),
 	}, err
 }
 
-func frames(crew []*person) (n uint64) {
+func counted(crew []*person, count func(transporttest.Counts) uint64) (n uint64) {
 	for _, p := range crew {
-		n += p.client.Counts().Frames
+		n += count(p.client.Counts())
 	}
 	return n
 }

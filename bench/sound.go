@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/pion/rtp"
@@ -17,150 +15,6 @@ import (
 	"tutti/codec/pcm"
 	"tutti/transport/transporttest"
 )
-
-// beeps finds the beginnings of beeps in a stream of Opus packets.
-type beeps struct {
-	dec   *opus.Decoder
-	pcm   [opus.MaxSamples]float32
-	quiet int // samples since the last loud one
-
-	mu    sync.Mutex
-	found []time.Time
-}
-
-func newBeeps() (*beeps, error) {
-	dec, err := opus.NewDecoder(1)
-	return &beeps{dec: dec, quiet: pcm.Rate}, err
-}
-
-// hear decodes a packet that came, or went, at that time.
-func (b *beeps) hear(at time.Time, payload []byte) {
-	n, err := b.dec.Decode(payload, b.pcm[:])
-	if err != nil {
-		return
-	}
-	for i, s := range b.pcm[:n] {
-		if math.Abs(float64(s)) < 0.15 {
-			b.quiet++
-			continue
-		}
-		if b.quiet > pcm.Rate/10 {
-			b.mu.Lock()
-			b.found = append(b.found, at.Add(time.Duration(i)*time.Second/pcm.Rate))
-			b.mu.Unlock()
-		}
-		b.quiet = 0
-	}
-}
-
-func (b *beeps) times() []time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]time.Time(nil), b.found...)
-}
-
-// beepPackets encodes half a second: a beep of 10 ms, then silence.
-func beepPackets() ([][]byte, error) {
-	enc, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBPS: 64000})
-	if err != nil {
-		return nil, err
-	}
-	defer enc.Close()
-	var packets [][]byte
-	for n := range 25 {
-		var b pcm.Block
-		if n == 5 {
-			for i := range 480 {
-				b.Data()[i] = float32(0.8 * math.Sin(2*math.Pi*1000*float64(i)/pcm.Rate))
-			}
-		}
-		p, err := enc.Encode(make([]byte, 0, opus.MaxPacketBytes), &b, false)
-		if err != nil {
-			return nil, err
-		}
-		packets = append(packets, p)
-	}
-	return packets, nil
-}
-
-// measureDelay sends beeps and hears when they come back in the mix. The
-// sender's packets fall anywhere between the server's ticks, so that many
-// senders are needed.
-func measureDelay(ctx context.Context, o options) error {
-	packets, err := beepPackets()
-	if err != nil {
-		return err
-	}
-	s, err := startServer(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	out, err := newBeeps()
-	if err != nil {
-		return err
-	}
-	ear, err := join(ctx, s, "bench", "whep", transporttest.ClientConfig{
-		Audio:   webrtc.RTPTransceiverDirectionRecvonly,
-		OnAudio: func(at time.Time, p *rtp.Packet) { out.hear(at, p.Payload) },
-	}, nil)
-	if err != nil {
-		return err
-	}
-	defer ear.leave()
-	var delays series
-	for range 5 * o.runs {
-		d, err := beepDelays(ctx, s, packets, out)
-		if err != nil {
-			return err
-		}
-		delays = append(delays, d...)
-	}
-	if len(delays) == 0 {
-		return errors.New("no beep came back")
-	}
-	fmt.Fprintln(o.out, "From the packet in to the packet out, the beep's place in each packet counted; loopback, a room of two.")
-	fmt.Fprintf(o.out, "The sender's packets fall anywhere between the server's ticks (%d sessions).\n\n", 5*o.runs)
-	fmt.Fprintln(o.out, "| beeps | median ms | p95 ms |\n|---|---|---|")
-	fmt.Fprintf(o.out, "| %d | %s | %.0f |\n", len(delays), delays.show(0), delays.percentile(95))
-	return nil
-}
-
-// beepDelays lets one sender beep for five seconds and answers the delays in
-// ms.
-func beepDelays(ctx context.Context, s *server, packets [][]byte, out *beeps) (series, error) {
-	in, err := newBeeps()
-	if err != nil {
-		return nil, err
-	}
-	p, err := join(ctx, s, "bench", "whip", transporttest.ClientConfig{Audio: webrtc.RTPTransceiverDirectionSendonly}, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer p.leave()
-	before := len(out.times())
-	beeping, stop := context.WithTimeout(ctx, 5*time.Second)
-	defer stop()
-	every(beeping, pcm.Duration, rand.N(pcm.Duration), func(n int) {
-		b := packets[n%len(packets)]
-		in.hear(time.Now(), b)
-		_ = p.client.SendAudio(b, pcm.Samples, -20)
-	})
-	if err := sleep(ctx, 500*time.Millisecond); err != nil {
-		return nil, err
-	}
-	var delays series
-	sent := in.times()
-	for _, came := range out.times()[before:] {
-		for i := len(sent) - 1; i >= 0; i-- { // the last one sent before it came
-			if d := came.Sub(sent[i]); d >= 0 {
-				delays = append(delays, float64(d)/1e6)
-				break
-			}
-		}
-	}
-	return delays, nil
-}
 
 // measureJoins joins a room of three talkers twenty times over.
 func measureJoins(ctx context.Context, o options) error {
@@ -258,9 +112,7 @@ func roomNoise() ([]speech.Packet, error) {
 	var packets []speech.Packet
 	for range 50 {
 		var b pcm.Block
-		for i := range b.Data() {
-			b.Data()[i] = float32(random.NormFloat64() * 0.0003)
-		}
+		addNoise(&b, random)
 		p, err := enc.Encode(make([]byte, 0, opus.MaxPacketBytes), &b, false)
 		if err != nil {
 			return nil, err
@@ -268,6 +120,13 @@ func roomNoise() ([]speech.Packet, error) {
 		packets = append(packets, speech.Packet{Opus: p, LevelDBOV: b.Level()})
 	}
 	return packets, nil
+}
+
+// addNoise fills a block with what a quiet room sounds like, at -70 dBov.
+func addNoise(b *pcm.Block, random *rand.Rand) {
+	for i := range b.Data() {
+		b.Data()[i] = float32(random.NormFloat64() * 0.0003)
+	}
 }
 
 // measureCrowd fills a room of sound.
@@ -287,59 +146,20 @@ func measureCrowd(ctx context.Context, o options) error {
 }
 
 func crowdOnce(ctx context.Context, o options) (outcome, error) {
-	noise, err := roomNoise()
+	voice, err := voices()
 	if err != nil {
 		return outcome{}, err
 	}
-	s, err := startServer(ctx, o)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer s.stop()
-	if err := sleep(ctx, time.Second); err != nil {
-		return outcome{}, err
-	}
-	idle, err := s.used()
-	if err != nil {
-		return outcome{}, err
-	}
-	var all []*person
-	for i := range crowd {
-		voice := noise
-		if i < talkers {
-			if voice, err = talk(i); err != nil {
-				return outcome{}, err
-			}
-		}
+	enter := func(s *server, i int) (*person, error) {
 		p, err := join(ctx, s, "bench", "participants",
 			transporttest.ClientConfig{Audio: webrtc.RTPTransceiverDirectionSendrecv}, nil)
 		if err != nil {
-			return outcome{}, err
+			return nil, err
 		}
-		defer p.leave()
-		p.send(voice, nil, rand.N(pcm.Duration))
-		all = append(all, p)
+		p.send(voice(i), nil, rand.N(pcm.Duration))
+		return p, nil
 	}
-	if err := sleep(ctx, warmUp); err != nil {
-		return outcome{}, err
-	}
-	before := packets(all)
-	share, err := s.over(ctx, o.seconds)
-	if err != nil {
-		return outcome{}, err
-	}
-	now, err := s.used()
-	return outcome{
-		cpu: share, anon: now.anon - idle.anon, rss: now.rss - idle.rss,
-		fps: float64(packets(all)-before) / crowd / o.seconds.Seconds(),
-	}, err
-}
-
-func packets(all []*person) (n uint64) {
-	for _, p := range all {
-		n += p.client.Counts().AudioPackets
-	}
-	return n
+	return peopled(ctx, o, crowd, enter, func(c transporttest.Counts) uint64 { return c.AudioPackets })
 }
 
 // measureIdle fills a server with rooms that nobody is in.

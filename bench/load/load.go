@@ -44,7 +44,8 @@ type Config struct {
 	Local netip.Addr
 	// Voice is what the i-th client says, a packet each Interval, again and again
 	// from its beginning; nil, or an answer without packets, for a client that sends
-	// nothing.
+	// nothing. A packet without Opus is a pause: its time passes, nothing is sent, as
+	// by a client with discontinuous transmission.
 	Voice func(i int) []speech.Packet
 	// Listen and Watch let the clients receive sound and picture.
 	Listen, Watch bool
@@ -60,6 +61,9 @@ type Config struct {
 	// by the thread that reads: it may not keep it, take its time nor call the load.
 	// May be nil.
 	OnSound func(i int, at time.Time, payload []byte)
+	// OnSaid is told every packet of sound that the i-th client says, before its link
+	// (SetUp), on the same terms as OnSent. May be nil.
+	OnSaid func(i int, at time.Time, payload []byte)
 	// OnSent is told every protected datagram that the i-th client sends after the
 	// handshake, by the thread that sends: it may not keep it, take its time nor call
 	// the load. May be nil.

@@ -322,6 +322,47 @@ func TestIsHeard(t *testing.T) {
 	repeats(t, f, l, &mu, &sent)
 }
 
+// TestPauses lets a client pause: the packet after a pause follows the one
+// before by its number, and by its time after all of the pause.
+func TestPauses(t *testing.T) {
+	says := []speech.Packet{{Opus: []byte("one")}, {Opus: []byte("two")}, {}, {}, {}}
+	f := answerer(t, webrtc.DTLSRoleServer, dtls.SRTP_AEAD_AES_128_GCM)
+	var mu sync.Mutex
+	said := map[string]int{}
+	l, err := New(Config{
+		Voice: func(int) []speech.Packet { return says },
+		OnSaid: func(i int, _ time.Time, b []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			said[string(b)] += 1 + i
+		},
+	})
+	check(t, err)
+	defer func() { check(t, l.Close()) }()
+	check(t, l.Add(t.Context(), 1, f.answer))
+	eventually(t, "ten packets came", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.heard) >= 10
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(said) != 2 || said["one"] < 5 || said["two"] < 4 {
+		t.Errorf("said %v", said)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, p := range f.heard[1:] {
+		before, step := f.heard[i], uint32(960)
+		if string(before.Payload) == "two" {
+			step = 4 * 960
+		}
+		if p.SequenceNumber != before.SequenceNumber+1 || p.Timestamp != before.Timestamp+step {
+			t.Fatalf("%v %q follows %v %q", p.Header, p.Payload, before.Header, before.Payload)
+		}
+	}
+}
+
 // repeats sends a genuine datagram again in the client's name: the peer must
 // refuse it, so it was the same, and heard once.
 func repeats(t *testing.T, f *farEnd, l *Load, mu *sync.Mutex, sent *[][]byte) {

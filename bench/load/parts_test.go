@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tutti/transport/transporttest/badlink"
 )
 
 // hello builds a ServerHello in a record of its own.
@@ -280,5 +282,81 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 	})
 	if n != 0 || s.received == 0 {
 		t.Errorf("%v allocations, %d packets", n, s.received)
+	}
+}
+
+// TestSkips counts packets whose times do not follow one another though their
+// numbers do.
+func TestSkips(t *testing.T) {
+	s := newStream(Sound, 1)
+	take := func(n int, ts uint32) { s.take(datagram{at: at(20 * n)}, uint16(65534+n), ts, time.Second) }
+	take(0, 0)
+	take(1, 960)
+	take(2, 1920)
+	take(4, 3840) // 3 comes late: no skip of the sender's
+	take(3, 2880)
+	if s.expected() != 5 {
+		t.Errorf("%d expected, not 5", s.expected())
+	}
+	take(5, 4800)
+	if s.skips != 0 {
+		t.Errorf("%d skips in a stream without", s.skips)
+	}
+	take(6, 5760+20*960) // a pause
+	take(7, 6720+20*960)
+	take(8, 6720+20*960) // time stands still
+	if s.skips != 2 {
+		t.Errorf("%d skips, not 2", s.skips)
+	}
+	s.reset()
+	take(9, 0) // after a pause across the reset
+	if s.skips != 1 {
+		t.Errorf("%d skips after the reset, not 1", s.skips)
+	}
+	var r Received
+	r.add(s, &delays{})
+	if r.Skips != 1 || r.Troubled != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestLink delays what a client sends, in virtual time.
+func TestLink(t *testing.T) {
+	from, err := Bind(netip.MustParseAddrPort("127.0.0.1:0"))
+	check(t, err)
+	defer from.Close()
+	to, err := Bind(netip.MustParseAddrPort("127.0.0.1:0"))
+	check(t, err)
+	defer to.Close()
+	c := &Client{cfg: &Config{}, socket: from, sender: &sender{}}
+	c.to = to.Local()
+	in := newInbox()
+	came := func(ms int, want int) (wait time.Duration) {
+		t.Helper()
+		wait, _ = c.sender.work(at(ms))
+		if n := in.read(to.fd); n != want {
+			t.Errorf("after %d ms %d came, not %d", ms, n, want)
+		}
+		return wait
+	}
+	c.send(at(0), []byte("at once"))
+	came(0, 1)
+	c.setUp(at(0), badlink.Conditions{Delay: 30 * time.Millisecond})
+	c.send(at(0), []byte("a"))
+	c.send(at(10), []byte("b"))
+	came(10, 0)
+	if wait := came(29, 0); wait != time.Millisecond {
+		t.Errorf("looks again in %v, though the next leaves in 1ms", wait)
+	}
+	came(30, 1)
+	c.setUp(at(31), badlink.Conditions{})
+	c.send(at(31), []byte("c"))
+	came(31, 0) // in order: behind b
+	came(40, 2)
+	c.sender.remove(c)
+	c.send(at(50), []byte("d"))
+	came(50, 0)
+	if err := c.SetUp(badlink.Conditions{Loss: 2}); !errors.Is(err, badlink.ErrConditions) {
+		t.Error(err)
 	}
 }

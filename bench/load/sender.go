@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"tutti/assets/speech"
 	"tutti/transport/rtptime"
+	"tutti/transport/transporttest/badlink"
 )
 
 // Times of the sender.
@@ -65,6 +67,7 @@ type sender struct {
 
 	mu     sync.Mutex
 	queue  tasks
+	linked []*Client // that have a bad link
 	ending bool
 }
 
@@ -98,6 +101,7 @@ func (s *sender) remove(c *Client) {
 	clear(s.queue[len(kept):])
 	s.queue = kept
 	heap.Init(&s.queue)
+	s.linked = slices.DeleteFunc(s.linked, func(o *Client) bool { return o == c })
 }
 
 // close ends the thread; a second call does nothing.
@@ -145,6 +149,11 @@ func (s *sender) work(now time.Time) (wait time.Duration, ok bool) {
 	if len(s.queue) > 0 {
 		wait = min(wait, s.queue[0].due.Sub(now))
 	}
+	for _, c := range s.linked {
+		if next, any := c.arrive(now); any {
+			wait = min(wait, next.Sub(now))
+		}
+	}
 	return wait, !s.ending
 }
 
@@ -166,6 +175,8 @@ type voice struct {
 
 	plain, cipher []byte
 	scratch       rtp.Header
+
+	link *badlink.Pipe[[]byte] // to the server; nil: a perfect one
 }
 
 // prepare takes what was negotiated.
@@ -199,12 +210,16 @@ func (v *voice) prepare(out *srtp.Context, p webrtc.RTPSendParameters, to netip.
 	return nil
 }
 
-// say sends the next packet.
+// say sends the next packet, or lets its time pass where it is empty.
 func (c *Client) say(due, now time.Time) {
 	v := &c.voice
 	p := v.says[v.next%len(v.says)]
 	v.next++
 	v.due = due
+	if len(p.Opus) == 0 {
+		v.header.Timestamp += samples
+		return
+	}
 	v.level[0] = uint8(-p.LevelDBOV) & 0x7f
 	binary.BigEndian.PutUint16(v.number[:], uint16(v.sent))
 	n, err := v.header.MarshalTo(v.plain)
@@ -218,7 +233,10 @@ func (c *Client) say(due, now time.Time) {
 	if err != nil {
 		panic(err) // 2^48 packets were sent
 	}
-	c.send(b)
+	if c.cfg.OnSaid != nil {
+		c.cfg.OnSaid(c.index, now, p.Opus)
+	}
+	c.send(now, b)
 	v.sent++
 	v.octets += uint32(len(p.Opus))
 	if now.Sub(due) > behind {
@@ -246,10 +264,50 @@ func (c *Client) report(now time.Time) {
 	if err != nil {
 		panic(err) // 2^31 reports were sent
 	}
-	c.send(b)
+	c.send(now, b)
 }
 
-func (c *Client) send(b []byte) {
+// send puts a datagram on the client's link, if it has one, or sends it.
+func (c *Client) send(now time.Time, b []byte) {
+	if c.link == nil {
+		c.transmit(b)
+		return
+	}
+	c.link.Push(now, len(b), append([]byte(nil), b...))
+}
+
+// arrive sends what has come through the client's link, and answers when more
+// will have.
+func (c *Client) arrive(now time.Time) (next time.Time, any bool) {
+	for b, _, ok := c.link.Pop(now); ok; b, _, ok = c.link.Pop(now) {
+		c.transmit(b)
+	}
+	return c.link.Next()
+}
+
+// SetUp makes the client's link to the server as bad as that from now on; in the
+// beginning it is perfect. All that it sends after the handshake takes it, but
+// what pion sends.
+func (c *Client) SetUp(conditions badlink.Conditions) error {
+	if err := conditions.Check(); err != nil {
+		return fmt.Errorf("load: link: %w", err)
+	}
+	c.sender.mu.Lock()
+	defer c.sender.mu.Unlock()
+	c.setUp(time.Now(), conditions)
+	return nil
+}
+
+func (c *Client) setUp(now time.Time, conditions badlink.Conditions) {
+	if c.link != nil {
+		c.link.Set(now, conditions)
+		return
+	}
+	c.link = badlink.New(now, badlink.Config[[]byte]{Seed: rand.Uint64(), Conditions: conditions})
+	c.sender.linked = append(c.sender.linked, c)
+}
+
+func (c *Client) transmit(b []byte) {
 	if err := c.socket.Send(b, c.to); err != nil {
 		c.unsent++
 		return

@@ -12,9 +12,12 @@ type Received struct {
 	Packets, Bytes uint64 // authentic and new; bytes of datagrams
 	Lost           uint64 // by gaps in the sequence numbers
 	Late           uint64 // by more than Config.Late
-	Streams        int    // that are counted
-	Troubled       int    // of those, with a lost or a late packet
-	Least, Most    uint64 // packets of the streams that got fewest and most
+	// Skips counts packets of sound that follow the one before by their number but
+	// not, 20 ms later, by their timestamp. A pause of the server's counts as one.
+	Skips       uint64
+	Streams     int    // that are counted
+	Troubled    int    // of those, with a lost or a late packet or a skip
+	Least, Most uint64 // packets of the streams that got fewest and most
 	// How much later than the fastest of its stream a packet came (RFC 5481, section
 	// 4.2): half, 99 % and 99.9 % of them at most so much, all of them Slowest. Up to
 	// 511 ms, rounded up to one.
@@ -97,8 +100,8 @@ func (r *Received) add(s *stream, d *delays) {
 	r.Streams++
 	r.Most = max(r.Most, s.received)
 	r.Packets, r.Bytes = r.Packets+s.received, r.Bytes+s.bytes
-	r.Lost, r.Late = r.Lost+s.lost(), r.Late+s.late
-	if s.lost()+s.late > 0 {
+	r.Lost, r.Late, r.Skips = r.Lost+s.lost(), r.Late+s.late, r.Skips+s.skips
+	if s.lost()+s.late+s.skips > 0 {
 		r.Troubled++
 	}
 	d.merge(&s.delays)

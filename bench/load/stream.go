@@ -48,6 +48,8 @@ type stream struct {
 	fresh       bool  // the next packet is the first one counted
 	received    uint64
 	bytes       uint64
+	next        int64  // timestamp of the packet after the highest, of sound
+	skips       uint64 // packets that follow the one before by number, but not in time
 
 	fastest time.Duration // least of arrival less timestamp
 	delays  delays
@@ -82,7 +84,12 @@ func (s *stream) take(d datagram, seq uint16, ts uint32, late time.Duration) {
 	if n < s.first {
 		return // of the time before the count
 	}
-	s.high = max(s.high, n)
+	if s.kind == Sound && n == s.high+1 && t != s.next {
+		s.skips++
+	}
+	if n >= s.high {
+		s.high, s.next = n, t+samples
+	}
 	s.received++
 	s.bytes += uint64(len(d.b))
 	v := transit - s.fastest
@@ -110,6 +117,6 @@ func (s *stream) reset() {
 	if !s.fresh {
 		s.first = s.high + 1
 	}
-	s.received, s.bytes, s.late, s.delays = 0, 0, 0, delays{}
+	s.received, s.bytes, s.late, s.skips, s.delays = 0, 0, 0, 0, delays{}
 	s.reported.expected, s.reported.received = 0, 0
 }
