@@ -77,11 +77,11 @@ type Leveller struct {
 	quiet  int     // blocks since the last speech
 	spoke  bool
 
-	mean    float64 // energy of the voice
-	heard   int     // blocks in mean, at most memory
-	known   int     // blocks that ever were, at most firm
-	lower   mean    // of speech below the gate
-	higher  mean    // of speech well above mean
+	mean   float64 // energy of the voice
+	heard  int     // blocks in mean, at most memory
+	known  int     // blocks that ever were, at most firm
+	lower  mean    // of speech below the gate
+	higher mean    // of speech well above mean
 
 	aim, gain float64 // dB
 }

@@ -87,24 +87,30 @@ func (l *Limiter) shape(b *pcm.Block) int {
 func (l *Limiter) Process(b *pcm.Block) {
 	n := l.shape(b)
 	d := b.Data()
-	if peakBits(d) >= absurdBits {
+	peak := peakBits(d)
+	if peak >= absurdBits {
 		sanitize(d)
+		peak = peakBits(d)
 	}
 	if l.stale {
 		l.catchUp()
 	}
 	var need [segments]float32
-	limited := l.look(d, &need) || l.needed != [ahead + 1]float32{} || l.held != [fall]float32{}
+	limited := l.look(d, peak, &need) || l.needed != [ahead + 1]float32{} || l.held != [fall]float32{}
 	l.delay(d, n)
 	if !limited {
 		l.gain = 0
 		return
 	}
 	step := segment * l.channels
-	for i, needed := range need {
+	for i, r := range need {
 		from := l.gain
-		l.gain = l.next(needed)
-		rampSegment(d[i*step:(i+1)*step], l.channels, 1-from, 1-l.gain)
+		l.gain = l.next(r)
+		if l.gain == from {
+			scale(d[i*step:(i+1)*step], 1-from)
+		} else {
+			ramp(d[i*step:(i+1)*step], l.channels, 1-from, 1-l.gain)
+		}
 	}
 }
 
@@ -147,16 +153,16 @@ func (l *Limiter) catchUp() {
 }
 
 // look finds what reduction each of the next segments needs, and reports whether
-// any does. The first of them lies half in heard.
-func (l *Limiter) look(d []float32, need *[segments]float32) bool {
+// any does. The first of them lies half in heard. The peak is that of d, as bits.
+func (l *Limiter) look(d []float32, peak uint32, need *[segments]float32) bool {
 	c := l.channels
 	var first [2 * window]float32
 	n := copy(first[:], l.heard[ahead*segment*c:past*c])
 	copy(first[n:window*c], d)
-	if max(peakBits(first[:window*c]), peakBits(d)) <= harmlessBits {
+	if max(peakBits(first[:window*c]), peak) <= harmlessBits {
 		return false
 	}
-	any := false
+	found := false
 	for i := range need {
 		frames := first[:window*c]
 		if i > 0 {
@@ -172,9 +178,9 @@ func (l *Limiter) look(d []float32, need *[segments]float32) bool {
 			left, right := parted(frames)
 			need[i] = max(reduction(&left), reduction(&right))
 		}
-		any = any || need[i] > 0
+		found = found || need[i] > 0
 	}
-	return any
+	return found
 }
 
 // The bits of the magnitude below which no point can reach the ceiling, and of
@@ -229,22 +235,6 @@ func (l *Limiter) next(needed float32) float32 {
 	// A window with round shoulders over the last four, so that the gain has no
 	// sharp bend. All of them hold what the segment heard now needs.
 	return (l.held[0] + 2*l.held[1] + 2*l.held[2] + l.held[3]) / 6
-}
-
-// rampSegment scales a segment by a gain that goes from one value to another.
-func rampSegment(d []float32, channels int, from, to float32) {
-	if from == to {
-		scale(d, to)
-		return
-	}
-	g, step := from, (to-from)/segment
-	for i := 0; i < len(d); i += channels {
-		g += step
-		d[i] *= g
-		if channels == 2 {
-			d[i+1] *= g
-		}
-	}
 }
 
 // sanitize silences the samples that are no sound.

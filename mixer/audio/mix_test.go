@@ -2,6 +2,7 @@ package audio
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"tutti/codec/pcm"
@@ -54,6 +55,25 @@ func TestMixMinus(t *testing.T) {
 	}
 }
 
+// Whatever the length, against the loop that is obviously right.
+func TestSumsOfAnyLength(t *testing.T) {
+	for n := range 40 {
+		a, b, sum, rest := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
+		sine(a, 0.3, 3)
+		sine(b, 0.2, 7)
+		copy(sum, a)
+		Add(sum, b)
+		Without(rest, sum, b)
+		scaled := slices.Clone(a)
+		scale(scaled, 0.5)
+		for i := range n {
+			if sum[i] != a[i]+b[i] || rest[i] != sum[i]-b[i] || scaled[i] != a[i]*0.5 {
+				t.Fatalf("%d samples: %g, %g and %g at %d", n, sum[i], rest[i], scaled[i], i)
+			}
+		}
+	}
+}
+
 func TestNothingIsAllocated(t *testing.T) {
 	var l Limiter
 	var block, sum pcm.Block
@@ -62,7 +82,40 @@ func TestNothingIsAllocated(t *testing.T) {
 		Add(sum.Data(), block.Data())
 		Without(block.Data(), sum.Data(), block.Data())
 		l.Process(&block)
+		l.Follow(&block)
 	}); got > 0 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+func BenchmarkMix(b *testing.B) {
+	var x, y, z pcm.Block
+	fill(&x, 0, tone(440, 1e-3))
+	fill(&y, 0, tone(1000, 1e-3))
+	b.Run("Add", func(b *testing.B) {
+		for b.Loop() {
+			Add(z.Data(), x.Data())
+		}
+	})
+	b.Run("Without", func(b *testing.B) {
+		for b.Loop() {
+			Without(z.Data(), y.Data(), x.Data())
+		}
+	})
+	for channels := 1; channels <= 2; channels++ {
+		x.SetChannels(channels)
+		fill(&x, 0, tone(440, 1e-3))
+		b.Run(map[int]string{1: "Ramp/mono", 2: "Ramp/stereo"}[channels], func(b *testing.B) {
+			for b.Loop() {
+				Ramp(&x, 0.9, 1.1)
+				x.Data()[0] = 1
+			}
+		})
+		b.Run(map[int]string{1: "Level/mono", 2: "Level/stereo"}[channels], func(b *testing.B) {
+			for b.Loop() {
+				Ramp(&x, 0.9, 0.9)
+				Ramp(&x, 1/0.9, 1/0.9)
+			}
+		})
 	}
 }
