@@ -23,7 +23,8 @@ type Config struct {
 	// packet included. Default 20 ms, one packet. More trades delay for calm.
 	Floor time.Duration
 	// Max is the most that is ever buffered; the oldest is dropped beyond it.
-	// Missing packets count. Default 400 ms, from 240 ms, two of the longest packets, to MaxDelay.
+	// Missing packets count. Default 400 ms, from 240 ms, two of the longest packets,
+	// to MaxDelay.
 	Max time.Duration
 	// Margin is added to the measured variation; it bears the lateness of the
 	// loop that pops. Default 5 ms.
@@ -104,9 +105,17 @@ type Packet struct {
 	// Next is, with Lost, the payload of the packet right after the lost one where
 	// it is there, for its forward error correction; valid until the next Pop.
 	Next []byte
-	// Wait is how long after its earliest possible arrival the packet is played,
+	// Wait is how long after its earliest possible arrival the packet is popped,
 	// the delay that the buffer and the caller's tick add.
 	Wait time.Duration
+	// Over is by how much Wait exceeds what the target asks for; below 0 packets
+	// will come too late. What the caller is to do about it says Excess.
+	Over time.Duration
+	// DriftPPM is by how much the sender's clock is fast, 0 where that is not
+	// known or too little to matter.
+	DriftPPM float64
+
+	tick int // Config.Tick in samples
 }
 
 // Stats describes a Buffer. Counts are since NewBuffer and survive Reset.
@@ -120,6 +129,9 @@ type Stats struct {
 	Buffered time.Duration
 	// Wait is that of the packet played last.
 	Wait time.Duration
+	// DriftPPM is by how much the sender's clock is fast, in parts per million, 0
+	// where that is not known or too little to matter.
+	DriftPPM float64
 
 	Received   uint64 // packets accepted
 	Played     uint64 // packets handed out
@@ -128,7 +140,7 @@ type Stats struct {
 	Duplicates uint64 // packets that had come before
 	Reordered  uint64 // packets overtaken by a later one
 	Overflowed uint64 // packets dropped because Max was reached or the stream began anew
-	Shrunk     uint64 // packets dropped to give delay back
+	Repaired   uint64 // packets that only PushRepair brought, of those received
 	Invalid    uint64 // packets refused: no such duration, too large, out of any order
 	Concealed  uint64 // answers of Lost
 	Resyncs    uint64 // restarts of sequence or timestamps

@@ -14,6 +14,9 @@ const (
 	// lateRun is how many packets in order may be late or duplicate before the sender
 	// is taken to have begun anew a little further back.
 	lateRun = 8
+	// repairMemory is how many packets ago a turn may have passed for a repair of it
+	// to tell how long one would have to wait for repairs.
+	repairMemory = 3
 	// dtxPayload is the longest payload that announces a pause, in bytes: an Opus
 	// packet of no frames (RFC 6716, section 3.1; RFC 7587, section 3.1.3).
 	dtxPayload = 2
@@ -29,7 +32,6 @@ type slot struct {
 	payload []byte
 	held    bool
 	done    bool // it came and its turn is over
-	quiet   bool
 }
 
 // Buffer restores the order and the pace of one participant's sound. One
@@ -40,10 +42,10 @@ type Buffer struct {
 	mu    sync.Mutex // guards all below
 	epoch time.Time  // of all times below
 	stats Stats
-	quiet bool
 
 	line   timeline
 	varies *variation
+	drift  drift
 	jump   restarts
 	late   int   // late packets that followed on one another
 	lateAt int64 // the newest of them
@@ -64,7 +66,6 @@ type Buffer struct {
 	credit    int64 // samples concealed at turnTS without passing it
 	concealed int64 // samples concealed on end
 	paused    bool  // the packet played last announced a pause
-	shrunkAt  time.Duration
 }
 
 // NewBuffer answers an empty Buffer.
@@ -73,13 +74,17 @@ func NewBuffer(cfg Config) *Buffer {
 	return &Buffer{cfg: cfg, varies: newVariation(cfg.Window), free: make([][]byte, 0, ringSize+1)}
 }
 
-// SetQuiet says whether the packets pushed from now on hold silence, as the
-// sender's audio level tells (RFC 6464). Silence is dropped first when delay is
-// given back. It is for the pushing goroutine, before each Push.
-func (b *Buffer) SetQuiet(quiet bool) {
+// SetBounds changes Config.Floor and Config.Max, within the limits that hold
+// for them; 0 stands for the default. What is held beyond the new maximum is
+// dropped.
+func (b *Buffer) SetBounds(floor, maximum time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.quiet = quiet
+	cfg := b.cfg
+	cfg.Floor, cfg.Max = floor, maximum
+	cfg = cfg.withDefaults()
+	b.cfg.Floor, b.cfg.Max = cfg.Floor, cfg.Max
+	b.trim()
 }
 
 // Push takes a packet that arrived at now and lasts the given samples at 48 kHz.
@@ -101,49 +106,96 @@ func (b *Buffer) Push(now time.Time, seq uint16, ts uint32, samples int, payload
 		b.restart()
 	}
 	at := b.since(now)
-	p := slot{wire: ts, samples: int64(samples), arrived: at, held: true, quiet: b.quiet || len(payload) <= dtxPayload}
-	var sure bool
+	p := slot{wire: ts, samples: int64(samples), arrived: at, held: true}
 	high, first := b.line.high, !b.line.started
-	p.seq, p.media, sure = b.line.place(seq, ts, p.samples, func(media int64) bool {
-		return at-span(media) < b.varies.base()-maxAhead
-	})
+	sure := b.place(at, seq, &p)
 	if first {
 		b.turn = p.seq
 	} else if p.seq < high && !b.known(p.seq) {
 		b.stats.Reordered++
 	}
-	return b.admit(at, &p, payload, sure)
-}
-
-// admit puts a placed packet into the ring unless it is late or there already.
-func (b *Buffer) admit(at time.Duration, p *slot, payload []byte, sure bool) bool {
 	if b.known(p.seq) {
 		b.stats.Duplicates++
 		b.missed(p.seq)
 		return false
 	}
-	b.measure(at, p, sure)
-	if !b.begun && p.seq < b.turn && b.line.high-p.seq < ringSize {
-		b.turn = p.seq
+	b.measure(at, &p, sure)
+	if !first && p.seq > high+1 && sure {
+		// What repairs the one before, if it was lost, is in this packet.
+		b.varies.add(at, at-span(p.media-p.samples))
 	}
-	if p.seq < b.turn {
+	if !b.admit(&p, payload) {
 		b.stats.Late++
-		if s := b.at(p.seq); s.seq <= p.seq && !s.held {
-			*s = slot{seq: p.seq, done: true}
-		}
 		b.missed(p.seq)
 		return false
 	}
 	b.late = 0
+	return true
+}
+
+// PushRepair takes a packet that another one carried once more (RFC 2198), or
+// that was sent again. It is worth something only where the first of it was
+// lost: else, or where its turn is over, the answer is false and nothing is
+// counted. It never begins a stream and proves nothing of the network; when it
+// came counts only where it fills a hole, for that many packets can only be had
+// by waiting so long.
+func (b *Buffer) PushRepair(now time.Time, seq uint16, ts uint32, samples int, payload []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if samples < MinSamples || samples > MaxSamples || len(payload) > MaxPayload || !b.line.started {
+		return false
+	}
+	if d := b.line.distance(seq); d < -ringSize || d > ringSize {
+		return false
+	}
+	at := b.since(now)
+	if b.known(b.line.high + int64(b.line.distance(seq))) {
+		return false
+	}
+	p := slot{wire: ts, samples: int64(samples), arrived: at, held: true}
+	if sure := b.place(at, seq, &p); sure && p.seq >= b.turn-repairMemory {
+		b.varies.add(at, at-span(p.media))
+	}
+	if !b.admit(&p, payload) {
+		return false
+	}
+	b.stats.Repaired++
+	return true
+}
+
+// place gives a packet its number and media time; false where that is a guess.
+func (b *Buffer) place(at time.Duration, seq uint16, p *slot) (sure bool) {
+	p.seq, p.media, sure = b.line.place(seq, p.wire, p.samples, func(media int64) bool {
+		return at-span(media) < b.varies.base()-maxAhead
+	})
+	return sure
+}
+
+// admit puts a placed packet into the ring unless its turn is over.
+func (b *Buffer) admit(p *slot, payload []byte) bool {
+	if !b.begun && p.seq < b.turn && b.line.high-p.seq < ringSize {
+		b.turn = p.seq
+	}
+	if p.seq < b.turn {
+		if s := b.at(p.seq); s.seq <= p.seq && !s.held {
+			*s = slot{seq: p.seq, done: true}
+		}
+		return false
+	}
 	if p.seq-b.turn >= ringSize {
 		b.skip(p.seq - ringSize + 1)
 	}
 	b.put(p, payload)
+	b.trim()
+	b.stats.Received++
+	return true
+}
+
+// trim drops the oldest as long as more is held than allowed.
+func (b *Buffer) trim() {
 	for b.full() {
 		b.skip(b.first().seq + 1)
 	}
-	b.stats.Received++
-	return true
 }
 
 // full reports whether more is held than allowed, be it in sound or, where
@@ -176,8 +228,10 @@ func (b *Buffer) measure(at time.Duration, p *slot, sure bool) {
 	// before says nothing any more.
 	if !b.playing && b.held == 0 && transit-b.varies.base() > b.cfg.Max {
 		b.varies.reset()
+		b.drift.forget()
 	}
 	b.varies.add(at, transit)
+	b.drift.add(at, transit)
 }
 
 // missed counts packets of no use that follow on one another. While there is
@@ -258,6 +312,7 @@ func (b *Buffer) forget() {
 	}
 	b.line.reset()
 	b.varies.reset()
+	b.drift.forget()
 	b.late, b.credit, b.concealed = 0, 0, 0
 	b.begun, b.playing, b.paused = false, false, false
 }
@@ -269,6 +324,7 @@ func (b *Buffer) Stats() Stats {
 	s := b.stats
 	s.Jitter = b.varies.jitter
 	s.Target = b.target()
+	s.DriftPPM = b.drift.ppm
 	s.Buffered = span(b.sum)
 	s.Resyncs += b.line.jumps
 	return s
@@ -280,7 +336,7 @@ func (b *Buffer) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget()
-	b.jump = restarts{}
+	b.jump, b.drift = restarts{}, drift{}
 }
 
 // since answers a moment as the time since the first push.

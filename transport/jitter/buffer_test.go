@@ -26,7 +26,7 @@ func TestCleanArrivalAtEveryPhase(t *testing.T) {
 			if s.order[0] != 0 {
 				t.Errorf("%v at phase %v: began with packet %d", length, phase, s.order[0])
 			}
-			if st := b.Stats(); st.Shrunk+st.Lost+st.Late+st.Overflowed+st.Concealed > 0 {
+			if st := b.Stats(); st.Lost+st.Late+st.Overflowed+st.Concealed > 0 {
 				t.Errorf("%v at phase %v: %+v", length, phase, st)
 			}
 			medians = append(medians, quantileOf(s.delays, .5))
@@ -132,36 +132,31 @@ func TestDelayShrinksAfterStorm(t *testing.T) {
 }
 
 // A stall of the network delivers all at once; nothing of it is lost and the
-// delay goes away again, sooner where there is silence to drop.
+// delay goes away again.
 func TestStallThenBurst(t *testing.T) {
-	back := func(quiet bool) time.Duration {
-		sent := speech(1500, 20*ms, 0)
-		in := network(sent, func(p *sound) bool {
-			if p.sent >= 5*time.Second && p.sent < 5300*ms {
-				p.arrives = 5300 * ms
-			}
-			p.quiet = quiet && p.sent > 9*time.Second
-			return true
-		})
-		b := NewBuffer(Config{})
-		hs := listen(t, b, in, 4*ms, 29*time.Second)
-		judge(t, hs, sent)
-		if st := b.Stats(); st.Lost+st.Late+st.Overflowed > 0 || st.Shrunk == 0 {
-			t.Errorf("stats %+v", st)
+	sent := speech(1500, 20*ms, 0)
+	in := network(sent, func(p *sound) bool {
+		if p.sent >= 5*time.Second && p.sent < 5300*ms {
+			p.arrives = 5300 * ms
 		}
-		var last time.Duration
-		for _, h := range hs {
-			if h.status == Ready && h.at-sent[h.index].sent > 35*ms {
-				last = h.at
-			}
+		return true
+	})
+	b := NewBuffer(Config{})
+	hs := listen(t, b, in, 4*ms, 29*time.Second)
+	judge(t, hs, sent)
+	if st := b.Stats(); st.Lost+st.Late+st.Overflowed > 0 {
+		t.Errorf("stats %+v", st)
+	}
+	var last time.Duration
+	for _, h := range hs {
+		if h.status == Ready && h.at-sent[h.index].sent > 35*ms {
+			last = h.at
 		}
-		return last
 	}
-	loud, quiet := back(false), back(true)
-	if loud > 15*time.Second || quiet >= loud {
-		t.Errorf("delay was back at %v, with silence at %v", loud, quiet)
+	if last > 15*time.Second {
+		t.Errorf("delay was back at %v", last)
 	}
-	t.Logf("delay was back at %v, with silence at %v", loud, quiet)
+	t.Logf("delay was back at %v", last)
 }
 
 // A sender that pauses for DTX leaves silence, not loss, and starts anew at once.
@@ -189,7 +184,7 @@ func TestPauseIsSilence(t *testing.T) {
 			}
 		}
 		st := b.Stats()
-		if st.Lost+st.Late+st.Resyncs+st.Overflowed+st.Shrunk > 0 || int(st.Played) != len(sent) {
+		if st.Lost+st.Late+st.Resyncs+st.Overflowed > 0 || int(st.Played) != len(sent) {
 			t.Errorf("announced %v: %d sent, stats %+v", announced, len(sent), st)
 		}
 		if announced && lost > 0 || !announced && lost > 15*5 || early > 15+1 {
@@ -198,37 +193,37 @@ func TestPauseIsSilence(t *testing.T) {
 	}
 }
 
-// A microphone whose clock is off costs single packets, evenly.
+// A microphone whose clock is off is followed: for an hour nothing is lost,
+// stretched or made up, and the delay stays where it is.
 func TestDriftForAnHour(t *testing.T) {
-	for _, ppm := range []float64{-500, -100, 100, 500} {
-		sent := speech(180000, 20*ms, ppm)
-		b := NewBuffer(Config{})
-		r := random(5)
-		in := network(sent, delayed(func(*sound) time.Duration { return time.Duration(r.Int64N(int64(3 * ms))) }))
-		hs := listen(t, b, in, 9*ms, 3590*time.Second)
-		s := judge(t, hs, sent)
-		want := math.Abs(ppm) / 1e6 * 3590 / 0.02
-		st := b.Stats()
-		odd := float64(st.Shrunk + st.Concealed)
-		if odd > 1.3*want+3 || odd < .7*want-3 {
-			t.Errorf("%v ppm: %+v, about %.0f odd packets expected", ppm, st, want)
-		}
-		if s.afterStart[Early]+s.afterStart[Empty] > 0 || st.Lost > 0 {
-			t.Errorf("%v ppm: %+v %+v", ppm, s.afterStart, st)
-		}
-		if worst := quantileOf(s.delays, 1); worst > 45*ms {
-			t.Errorf("%v ppm: %v of delay", ppm, worst)
-		}
-		run := 0
-		for _, h := range hs {
-			if run++; h.status == Ready {
-				run = 0
+	const settled = 2 * time.Minute // until 10 ppm are recognised and steered to
+	for _, ppm := range []float64{-500, -100, 10.4, 100, 500} {
+		for phase := 1 * ms; phase < 20*ms; phase += 9 * ms {
+			sent := speech(180000, 20*ms, ppm)
+			b := NewBuffer(Config{})
+			r := random(5)
+			in := network(sent, delayed(func(*sound) time.Duration { return time.Duration(r.Int64N(int64(3 * ms))) }))
+			hs := listen(t, b, in, phase, 3590*time.Second)
+			judge(t, hs, sent)
+			lo, hi, odd := time.Hour, time.Duration(0), 0
+			for _, h := range hs {
+				switch {
+				case h.status != Ready || h.stretched != 0:
+					odd++
+					if h.at > settled {
+						t.Fatalf("%v ppm from %v: %+v", ppm, phase, h)
+					}
+				case h.at > settled:
+					d := h.at - sent[h.index].sent
+					lo, hi = min(lo, d), max(hi, d)
+				}
 			}
-			if h.at > time.Second && run > 1 {
-				t.Fatalf("%v ppm: two packets missing on end at %v", ppm, h.at)
+			st := b.Stats()
+			if hi-lo > 10*ms || hi > 45*ms || st.Lost+st.Late+st.Overflowed > 0 || math.Abs(st.DriftPPM-ppm) > 2 {
+				t.Errorf("%v ppm from %v: delay of %v to %v, %+v", ppm, phase, lo, hi, st)
 			}
+			t.Logf("%v ppm from %v: delay of %v to %v, odd %d, believed %.1f", ppm, phase, lo, hi, odd, st.DriftPPM)
 		}
-		t.Logf("%v ppm: %+v", ppm, st)
 	}
 }
 
@@ -344,7 +339,7 @@ func TestHolesKeepTheirLength(t *testing.T) {
 		if lo, hi := quantileOf(s.delays, 0), quantileOf(s.delays, 1); hi != lo {
 			t.Errorf("%s: delay from %v to %v", h.name, lo, hi)
 		}
-		if st := b.Stats(); st.Shrunk+st.Late+st.Overflowed > 0 || !h.renumbered && int(st.Lost) != h.to-h.from {
+		if st := b.Stats(); st.Late+st.Overflowed > 0 || !h.renumbered && int(st.Lost) != h.to-h.from {
 			t.Errorf("%s: %+v", h.name, st)
 		}
 	}

@@ -2,17 +2,6 @@ package jitter
 
 import "time"
 
-const (
-	// shrinkTau is the time constant in which surplus delay is given back in
-	// speech: what is 380 ms too much is down to one packet in some 5 s.
-	shrinkTau = 1500 * time.Millisecond
-	// shrinkMin and shrinkMax bound the time between two packets that are dropped
-	// in speech.
-	shrinkMin, shrinkMax = 60 * time.Millisecond, time.Second
-	// hysteresis keeps delay from being taken and given back by turns.
-	hysteresis = 5 * time.Millisecond
-)
-
 // Pop answers what is to be played at now, when the caller has played all it
 // popped before. A caller that takes 20 ms a tick pops until it has as much, and
 // fills up with silence after Early and Empty.
@@ -65,11 +54,6 @@ func (b *Buffer) step(at time.Duration) (Packet, Status, bool) {
 		// The sender paused and says so in the timestamp: a new spurt.
 		b.playing = false
 		return Packet{}, Early, true
-	case b.surplus(at, s):
-		b.pass(s)
-		b.stats.Shrunk++
-		b.shrunkAt = at
-		return Packet{}, Empty, false
 	}
 	return b.play(at, s), Ready, true
 }
@@ -78,8 +62,10 @@ func (b *Buffer) step(at time.Duration) (Packet, Status, bool) {
 func (b *Buffer) play(at time.Duration, s *slot) Packet {
 	p := Packet{
 		Seq: uint16(s.seq), Timestamp: s.wire, Samples: int(s.samples),
-		Payload: s.payload, Wait: b.wait(at, s.media),
+		Payload: s.payload, Wait: b.wait(at, s.media), DriftPPM: b.drift.ppm,
+		tick: int(b.tick()),
 	}
+	p.Over = p.Wait - b.slack()
 	b.turn, b.turnTS, b.turnWire = s.seq+1, s.media+s.samples, s.wire+uint32(s.samples)
 	b.samples = s.samples
 	b.credit, b.concealed = 0, 0
@@ -155,25 +141,6 @@ func (b *Buffer) lose(samples int64) {
 	b.turn++
 	b.turnTS += samples
 	b.turnWire += uint32(samples)
-}
-
-// surplus reports whether the packet s is to be dropped to give delay back.
-func (b *Buffer) surplus(at time.Duration, s *slot) bool {
-	slack := b.slack()
-	over := b.wait(at, s.media) - slack
-	if over < max(span(s.samples), b.cfg.Tick)+hysteresis {
-		return false
-	}
-	// What is left has to bear the variation, and the sound to go on at once.
-	if n := b.at(s.seq + 1); !n.held || n.seq != s.seq+1 || span(b.sum-s.samples) < slack {
-		return false
-	}
-	every := 2 * span(s.samples)
-	if !s.quiet {
-		every = time.Duration(float64(shrinkTau) * float64(span(s.samples)) / float64(over))
-		every = min(max(every, shrinkMin), shrinkMax)
-	}
-	return at-b.shrunkAt >= every
 }
 
 // wait answers how long after its earliest possible arrival the sound at media

@@ -3,6 +3,7 @@ package jitter
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -21,7 +22,6 @@ type sound struct {
 	ts      uint32
 	samples int
 	size    int
-	quiet   bool
 }
 
 // speech answers n packets of the given duration, on a perfect network, from a
@@ -57,6 +57,8 @@ type heard struct {
 	status  Status
 	index   int // of the packet played, or named by Next; -1 for none
 	samples int
+	// stretched is by how much the packet was shortened, lengthened where negative.
+	stretched int
 }
 
 // listen runs a buffer on the packets, ticking every 20 ms from phase on until
@@ -67,12 +69,14 @@ func listen(t testing.TB, b *Buffer, in []sound, phase, end time.Duration) []hea
 	var out []heard
 	rest := 0 // samples popped beyond the tick
 	i := 0
+	stretched := time.Duration(-1)
+	var rate Steering
+	var ppm, fraction float64
 	buf := make([]byte, MaxPayload)
 	for now := phase; now < end; now += 20 * ms {
 		for ; i < len(in) && in[i].arrives <= now; i++ {
 			p := in[i]
 			binary.BigEndian.PutUint64(buf, uint64(p.index)^0x5555)
-			b.SetQuiet(p.quiet)
 			b.Push(epoch.Add(p.arrives), p.seq, p.ts, p.samples, buf[:p.size])
 			if s := b.Stats(); s.Buffered > b.cfg.Max {
 				t.Fatalf("at %v: %v buffered, more than %v", now, s.Buffered, b.cfg.Max)
@@ -84,19 +88,45 @@ func listen(t testing.TB, b *Buffer, in []sound, phase, end time.Duration) []hea
 			if st == Ready || p.Next != nil {
 				h.index = int(binary.BigEndian.Uint64(append(p.Payload, p.Next...)) ^ 0x5555)
 			}
-			out = append(out, h)
 			if st == Empty || st == Early {
 				rest = 960
+				out = append(out, h)
 				break
 			}
 			if p.Samples <= 0 {
 				t.Fatalf("at %v: %v of %d samples", now, st, p.Samples)
 			}
+			filled := rest
 			rest += p.Samples
+			if st == Ready {
+				n := stretch(p.Excess(filled), p.Samples, now, &stretched)
+				if rest -= n; n != 0 {
+					h.stretched = n
+				}
+				ppm = rate.Follow(&p, filled)
+			}
+			fraction += float64(rest-filled) * ppm / 1e6
+			rest -= int(fraction)
+			fraction -= math.Trunc(fraction)
+			out = append(out, h)
 		}
 		rest -= 960
 	}
 	return out
+}
+
+// stretch answers by how much a caller that can cut out single periods of 8 ms,
+// at most every 40 ms, shortens a packet.
+func stretch(excess, samples int, now time.Duration, last *time.Duration) int {
+	const period = 8 * Rate / 1000
+	if *last >= 0 && now-*last < 40*ms {
+		return 0
+	}
+	n := max(min(excess, period, samples-MinSamples), -period)
+	if n != 0 {
+		*last = now
+	}
+	return n
 }
 
 // score sums up what was heard.
