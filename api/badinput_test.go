@@ -8,14 +8,16 @@ import (
 	"testing"
 
 	"tutti/api/auth"
+	"tutti/mixer"
 )
 
 // sample fills in a route's path: a room, participant and recording that exist.
 func (h *harness) sample(path string) string {
-	return strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec0", ":file", "001.webm", ":node", "node-1").Replace(path)
+	return strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec0", ":file", "001.webm", ":node", "node-1", ":announcement", "a1").Replace(path)
 }
 
-// furnished is a harness with room r1, somebody in it and a recording.
+// furnished is a harness with room r1, somebody in it, a recording and an
+// announcement.
 func furnished(t testing.TB) *harness {
 	h := newHarness(t, nil)
 	h.json("PUT", "/v1/rooms/r1", h.admin(), "{}").is(201)
@@ -27,6 +29,9 @@ func furnished(t testing.TB) *harness {
 		t.Fatal(err)
 	}
 	h.json("POST", "/v1/rooms/r1/recordings", h.admin(), "{}").is(201)
+	if _, err := r.Announce(mixer.AnnounceConfig{ID: "a1", File: "a.ogg", Source: &fakeSound{blocks: 1 << 30}}); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
@@ -115,7 +120,7 @@ func TestEveryRouteRefusesNarrowTokens(t *testing.T) {
 func TestEveryRouteRefusesBadIdentifiers(t *testing.T) {
 	eachRoute(t, func(t *testing.T, h *harness, r route) {
 		body, mediaType := goodBody(r)
-		for _, field := range []string{"room", "participant", "recording", "node"} {
+		for _, field := range []string{"room", "participant", "recording", "announcement", "node"} {
 			if !strings.Contains(r.path, ":"+field) {
 				continue
 			}
@@ -268,6 +273,11 @@ func TestUnknownThings(t *testing.T) {
 		{"GET /v1/rooms/r1/recordings/none/files/001.webm", "recording_not_found"},
 		{"GET /v1/rooms/r1/recordings/rec0/files/..", "file_not_found"},
 		{"GET /v1/rooms/r1/recordings/rec0/files/recording.json", "file_not_found"},
+		{"GET /v1/rooms/none/announcements", "room_not_found"},
+		{"GET /v1/rooms/none/announcements/a1", "room_not_found"},
+		{"GET /v1/rooms/r1/announcements/none", "announcement_not_found"},
+		{"PATCH /v1/rooms/r1/announcements/none", "announcement_not_found"},
+		{"DELETE /v1/rooms/r1/announcements/none", "announcement_not_found"},
 		{"GET /v1/rooms/none/live.webm", "room_not_found"},
 		{"GET /v1/rooms/none/events", "room_not_found"},
 		{"GET /v1/rooms/none/whip", "room_not_found"},
@@ -313,7 +323,21 @@ func TestBadSettings(t *testing.T) {
 		`{"audio":{"max_talkers":-1}}`:                           "audio.max_talkers",
 		`{"audio":{"bitrate_bps":1}}`:                            "audio.bitrate_bps",
 		`{"audio":{"stereo":1}}`:                                 "audio.stereo",
-		`{"audio":{"stereo":true}}`:                              "audio.stereo",
+		`{"audio":{"bitrate_bps":128001}}`:                       "audio.bitrate_bps",
+		`{"audio":{"max_talkers":51}}`:                           "audio.max_talkers",
+		`{"audio":{"levelling":1}}`:                              "audio.levelling",
+		`{"audio":{"leveling":true}}`:                            "!audio.leveling",
+		`{"audio":{"min_playout_delay_ms":-1}}`:                  "audio.min_playout_delay_ms",
+		`{"audio":{"min_playout_delay_ms":501}}`:                 "audio.min_playout_delay_ms",
+		`{"audio":{"max_playout_delay_ms":239}}`:                 "audio.max_playout_delay_ms",
+		`{"audio":{"max_playout_delay_ms":1001}}`:                "audio.max_playout_delay_ms",
+		`{"audio":{"max_playout_delay_ms":40.5}}`:                "audio.max_playout_delay_ms",
+		`{"audio":{"min_playout_delay_ms":301}}`:                 "audio.max_playout_delay_ms", // 100 below it
+		`{"audio":{"speaker_trigger_ms":39}}`:                    "audio.speaker_trigger_ms",
+		`{"audio":{"speaker_trigger_ms":5001}}`:                  "audio.speaker_trigger_ms",
+		`{"audio":{"speaker_trigger_ms":"200"}}`:                 "audio.speaker_trigger_ms",
+		`{"audio":{"speaker_hold_ms":-1}}`:                       "audio.speaker_hold_ms",
+		`{"audio":{"speaker_hold_ms":10001}}`:                    "audio.speaker_hold_ms",
 		`{"renditions":[]}`:                                      "renditions",
 		`{"renditions":{}}`:                                      "renditions",
 		`{"renditions":[null]}`:                                  "renditions[0]",
@@ -373,6 +397,14 @@ func TestOtherBadValues(t *testing.T) {
 		{"POST /v1/rooms/r1/recordings", `{"format":"avi"}`, "format"},
 		{"POST /v1/rooms/r1/recordings", `{"segment_s":-1}`, "segment_s"},
 		{"POST /v1/rooms/r1/recordings", `{"audio_only":"no"}`, "audio_only"},
+		{"POST /v1/rooms/r1/announcements", `{}`, "file"},
+		{"POST /v1/rooms/r1/announcements", `{"file":7}`, "file"},
+		{"POST /v1/rooms/r1/announcements", `{"file":"a.ogg","gain_db":21}`, "gain_db"},
+		{"POST /v1/rooms/r1/announcements", `{"file":"a.ogg","gain_db":"loud"}`, "gain_db"},
+		{"POST /v1/rooms/r1/announcements", `{"file":"a.ogg","loop":1}`, "loop"},
+		{"PATCH /v1/rooms/r1/announcements/a1", `{"gain_db":-61}`, "gain_db"},
+		{"PATCH /v1/rooms/r1/announcements/a1", `{"loop":"yes"}`, "loop"},
+		{"PATCH /v1/rooms/r1/announcements/a1", `{"state":"paused"}`, "state"},
 		{"PATCH /v1/nodes/node-1", `{"state":"dead"}`, "state"},
 		{"POST /v1/tokens", `{"room":"r1"}`, "role"},
 		{"POST /v1/tokens", `{"role":"viewer"}`, "room"},
@@ -387,7 +419,7 @@ func TestOtherBadValues(t *testing.T) {
 	h.json("POST", "/v1/rooms/r1/recordings", h.admin(), `{"rendition":"uhd"}`).problem(400, "unknown_rendition", "rendition")
 	for _, q := range []string{"page_size=0", "page_size=501", "page_size=x", "page_size=-1", "page_token=%25"} {
 		field, _, _ := strings.Cut(q, "=")
-		for _, list := range []string{"/v1/rooms", "/v1/rooms/r1/participants", "/v1/rooms/r1/recordings", "/v1/nodes"} {
+		for _, list := range []string{"/v1/rooms", "/v1/rooms/r1/participants", "/v1/rooms/r1/recordings", "/v1/rooms/r1/announcements", "/v1/nodes"} {
 			h.do("GET", list+"?"+q, h.admin(), "").problem(400, "invalid_query", field)
 		}
 	}

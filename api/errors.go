@@ -58,10 +58,11 @@ var problems = map[string]kind{
 	"room_not_found":     {404, "There is no such room"},
 	"method_not_allowed": {405, "The method is not allowed here"},
 
-	"participant_not_found": {404, "There is no such participant"},
-	"recording_not_found":   {404, "There is no such recording"},
-	"file_not_found":        {404, "The recording has no such file"},
-	"node_not_found":        {404, "There is no such node"},
+	"participant_not_found":  {404, "There is no such participant"},
+	"recording_not_found":    {404, "There is no such recording"},
+	"file_not_found":         {404, "There is no such file"},
+	"announcement_not_found": {404, "There is no such announcement"},
+	"node_not_found":         {404, "There is no such node"},
 
 	"room_exists":        {409, "The room exists already"},
 	"room_full":          {409, "The room is full"},
@@ -69,14 +70,17 @@ var problems = map[string]kind{
 	"recording_running":  {409, "The recording is still running"},
 	"invalid_state":      {409, "The recording cannot go into that state"},
 
-	"too_many_recordings": {409, "All the recordings run that may"},
-	"stale_epoch":         {409, "The room has changed its node meanwhile"},
+	"too_many_recordings":    {409, "All the recordings run that may"},
+	"announcement_exists":    {409, "The announcement plays already"},
+	"too_many_announcements": {409, "The room plays all the announcements that it may"},
+	"stale_epoch":            {409, "The room has changed its node meanwhile"},
 
 	"room_closed":            {410, "The room has been closed"},
 	"session_ended":          {410, "The session has ended"},
 	"precondition_failed":    {412, "The resource is not in the state that the request expects"},
 	"body_too_large":         {413, "The body is too large"},
 	"sdp_too_large":          {413, "The offer is too large"},
+	"audio_too_large":        {413, "The sound is too large"},
 	"unsupported_media_type": {415, "The body's media type is not taken here"},
 	"misdirected":            {421, "The room is on another node"},
 
@@ -87,6 +91,9 @@ var problems = map[string]kind{
 	"wrong_direction":       {422, "The offer's direction does not fit the role"},
 	"session_failed":        {422, "The offer could not be answered"},
 	"restart_failed":        {422, "The ICE session was not restarted"},
+	"invalid_audio":         {422, "The sound is no Ogg Opus or WAV file"},
+	"unsupported_audio":     {422, "The sound is of a kind that is not taken"},
+	"audio_too_long":        {422, "The sound is too long"},
 	"precondition_required": {428, "The request must carry If-Match"},
 
 	"internal":              {500, "The server failed"},

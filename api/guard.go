@@ -1,7 +1,7 @@
 package api
 
 import (
-	"io"
+	"bytes"
 	"mime"
 	"net/http"
 	"slices"
@@ -97,11 +97,17 @@ func checkQuery(c echo.Context, known []string) error {
 // checkBody refuses a body of another media type, or one whose length is too
 // large by its own words; reading it is bounded in any case.
 func (s *Server) checkBody(c echo.Context, r route) error {
-	req := c.Request()
-	if req.ContentLength > s.cfg.MaxBody {
-		return refuse("body_too_large", "at most %d bytes are taken", s.cfg.MaxBody)
+	req, limit := c.Request(), s.cfg.MaxBody
+	if slices.Contains(r.body, mediaType(c)) {
+		limit = s.bodyLimit(mediaType(c))
 	}
-	req.Body = http.MaxBytesReader(c.Response(), req.Body, s.cfg.MaxBody)
+	if req.ContentLength > limit {
+		return refuse("body_too_large", "at most %d bytes are taken", limit)
+	}
+	if limit != s.cfg.MaxBody {
+		ExtendUpload(c, s.cfg.WriteTimeout)
+	}
+	req.Body = http.MaxBytesReader(c.Response(), req.Body, limit)
 	header := req.Header.Get(echo.HeaderContentType)
 	if header == "" && req.ContentLength == 0 {
 		return nil // the handler knows whether it can do without a body
@@ -124,14 +130,17 @@ func (s *Server) checkBody(c echo.Context, r route) error {
 
 // readBody reads the body, which checkBody has bounded.
 func readBody(c echo.Context) ([]byte, error) {
-	body, err := io.ReadAll(c.Request().Body)
-	if err != nil {
+	var b bytes.Buffer
+	if n := c.Request().ContentLength; n > 0 {
+		b.Grow(int(n) + bytes.MinRead) // no more than checkBody takes
+	}
+	if _, err := b.ReadFrom(c.Request().Body); err != nil {
 		if p := problemOf(err); p.Code == "body_too_large" {
 			return nil, p
 		}
 		return nil, refuse("client_closed_request", "the body ended early")
 	}
-	return body, nil
+	return b.Bytes(), nil
 }
 
 // readDocument reads a JSON object. optional takes no body for an empty one.

@@ -48,28 +48,59 @@ type receiveResource struct {
 	Codec       codec.Name `json:"codec"`
 	BitrateBPS  int        `json:"bitrate_bps"`
 	EstimateBPS int        `json:"estimate_bps"`
+	// SentLossPercent is what the client says it lost of the sound that it was sent,
+	// and Repair how it is helped: none, fec or red.
+	SentLossPercent float64 `json:"sent_loss_percent"`
+	Repair          string  `json:"repair"`
 }
 
 type statsResource struct {
-	ReceivedBPS      int          `json:"received_bps"`
-	RTTMS            float64      `json:"rtt_ms"`
-	JitterMS         float64      `json:"jitter_ms"`
-	BufferedMS       float64      `json:"buffered_ms"`
-	PacketsReceived  uint64       `json:"packets_received"`
-	PacketsLost      uint64       `json:"packets_lost"`
-	PacketsLate      uint64       `json:"packets_late"`
-	FramesRefused    uint64       `json:"frames_refused"`
-	KeyFrameRequests uint64       `json:"key_frame_requests"`
-	AudioBlocks      blocksByWord `json:"audio_blocks"`
+	ReceivedBPS      int               `json:"received_bps"`
+	RTTMS            float64           `json:"rtt_ms"`
+	JitterMS         float64           `json:"jitter_ms"`
+	BufferedMS       float64           `json:"buffered_ms"`
+	TargetMS         float64           `json:"target_ms"` // what the jitter buffer aims to hold
+	DriftPPM         float64           `json:"drift_ppm"` // by how much the sender's clock is fast
+	PacketsReceived  uint64            `json:"packets_received"`
+	PacketsLost      uint64            `json:"packets_lost"`
+	PacketsLate      uint64            `json:"packets_late"`
+	LossPercent      float64           `json:"loss_percent"` // lost, of those that were sent
+	FramesRefused    uint64            `json:"frames_refused"`
+	KeyFrameRequests uint64            `json:"key_frame_requests"`
+	AudioBlocks      byOrigin[uint64]  `json:"audio_blocks"`
+	AudioPercent     byOrigin[float64] `json:"audio_percent"` // the same, of all blocks
 }
 
-// blocksByWord counts 20 ms blocks by where they came from.
-type blocksByWord struct {
-	Silence   uint64 `json:"silence"`
-	Voice     uint64 `json:"voice"`
-	Recovered uint64 `json:"recovered"`
-	Concealed uint64 `json:"concealed"`
-	Stretched uint64 `json:"stretched"`
+// byOrigin tells of 20 ms blocks by where they came from.
+type byOrigin[T uint64 | float64] struct {
+	Silence   T `json:"silence"`
+	Voice     T `json:"voice"`
+	Recovered T `json:"recovered"`
+	Concealed T `json:"concealed"`
+	Stretched T `json:"stretched"`
+}
+
+func wordsOf[T uint64 | float64](b [mixer.Origins]T) byOrigin[T] {
+	return byOrigin[T]{b[mixer.Silence], b[mixer.Voice], b[mixer.Recovered], b[mixer.Concealed], b[mixer.Stretched]}
+}
+
+// shares answers what part of all each origin has, in percent; of nothing none.
+func shares(blocks [mixer.Origins]uint64) (percent [mixer.Origins]float64) {
+	var all uint64
+	for _, n := range blocks {
+		all += n
+	}
+	for i, n := range blocks {
+		percent[i] = percentOf(n, all)
+	}
+	return percent
+}
+
+func percentOf(n, all uint64) float64 {
+	if all == 0 {
+		return 0
+	}
+	return 100 * float64(n) / float64(all)
 }
 
 // describe answers the resource of a participant.
@@ -78,9 +109,12 @@ func describe(i mixer.ParticipantInfo) participantResource {
 	p := participantResource{
 		ID: i.ID, Name: i.Name, Role: i.Role, State: i.State, JoinedAt: i.JoinedAt.UTC(),
 		Stats: statsResource{
-			l.ReceivedBPS, float64(l.RTT) / float64(time.Millisecond), finite(l.JitterMS), finite(l.BufferedMS),
-			l.PacketsReceived, l.PacketsLost, l.PacketsLate, l.FramesRefused, l.KeyFrameRequests,
-			blocksByWord{b[mixer.Silence], b[mixer.Voice], b[mixer.Recovered], b[mixer.Concealed], b[mixer.Stretched]},
+			ReceivedBPS: l.ReceivedBPS, RTTMS: float64(l.RTT) / float64(time.Millisecond),
+			JitterMS: finite(l.JitterMS), BufferedMS: finite(l.BufferedMS), TargetMS: finite(l.TargetMS), DriftPPM: finite(l.DriftPPM),
+			PacketsReceived: l.PacketsReceived, PacketsLost: l.PacketsLost, PacketsLate: l.PacketsLate,
+			LossPercent:   percentOf(l.PacketsLost, l.PacketsReceived+l.PacketsLost),
+			FramesRefused: l.FramesRefused, KeyFrameRequests: l.KeyFrameRequests,
+			AudioBlocks: wordsOf(b), AudioPercent: wordsOf(shares(b)),
 		},
 	}
 	if i.HasAudio {
@@ -91,7 +125,7 @@ func describe(i mixer.ParticipantInfo) participantResource {
 		p.Video = &videoResource{i.VideoMuted, v.Codec, v.Width, v.Height, finite(v.FPS)}
 	}
 	if i.Role != mixer.Publisher {
-		p.Receiving = &receiveResource{l.Rendition, l.Codec, l.SentBPS, l.EstimateBPS}
+		p.Receiving = &receiveResource{l.Rendition, l.Codec, l.SentBPS, l.EstimateBPS, finite(l.SentLossPercent), repair(l.Repair)}
 	}
 	return p
 }
@@ -102,6 +136,14 @@ func level(dbov float64) float64 {
 		return -127
 	}
 	return min(0, max(-127, dbov))
+}
+
+// repair answers the word for how a listener's sound is helped.
+func repair(kind string) string {
+	if kind == "" {
+		return "none"
+	}
+	return kind
 }
 
 // finite keeps JSON from what it cannot say.

@@ -125,6 +125,14 @@ type Cluster interface {
 	Owner(room string) (cluster.Owner, bool)
 }
 
+// Sounds opens what is to be played into rooms.
+type Sounds interface {
+	// File answers a player of a file of the configured folder, by its name.
+	File(name string) (mixer.Player, error)
+	// Sound answers a player of a file's content, which is the player's from now on.
+	Sound(content []byte) (mixer.Player, error)
+}
+
 // Live streams a room's mix as one progressive WebM until ctx ends or the room
 // closes; flush is called after every cluster.
 type Live interface {

@@ -51,9 +51,10 @@ var (
 )
 
 const (
-	roomPath        = "/v1/rooms/:room"
-	participantPath = roomPath + "/participants/:participant"
-	recordingPath   = roomPath + "/recordings/:recording"
+	roomPath         = "/v1/rooms/:room"
+	participantPath  = roomPath + "/participants/:participant"
+	recordingPath    = roomPath + "/recordings/:recording"
+	announcementPath = roomPath + "/announcements/:announcement"
 )
 
 // routes is the whole API; HEAD goes with every GET, OPTIONS with every path.
@@ -101,7 +102,11 @@ func (s *Server) outputRoutes() []route {
 		{method: "GET", path: recordingPath + "/files/:file", handle: s.getFile, action: auth.Moderate, tokenInQuery: true, stream: true},
 		{method: "GET", path: roomPath + "/live.webm", handle: s.getLive, action: auth.Watch, tokenInQuery: true, stream: true},
 		{method: "POST", path: roomPath + "/forwarders", handle: notImplemented, action: auth.Moderate},
-		{method: "POST", path: roomPath + "/announcements", handle: notImplemented, action: auth.Moderate},
+		{method: "GET", path: roomPath + "/announcements", handle: s.listAnnouncements, action: auth.Moderate, query: paging},
+		{method: "POST", path: roomPath + "/announcements", handle: s.postAnnouncement, action: auth.Moderate, query: []string{"gain_db", "loop"}, body: []string{typeJSON, typeOgg, typeWAV}},
+		{method: "GET", path: announcementPath, handle: s.getAnnouncement, action: auth.Moderate},
+		{method: "PATCH", path: announcementPath, handle: s.patchAnnouncement, action: auth.Moderate, body: patch},
+		{method: "DELETE", path: announcementPath, handle: s.deleteAnnouncement, action: auth.Moderate},
 		{method: "GET", path: roomPath + "/events", handle: s.roomEvents, action: auth.Watch, query: []string{"after"}, tokenInQuery: true, stream: true, leaving: true},
 		{method: "GET", path: "/v1/events", handle: s.allEvents, action: auth.ListAll, query: []string{"after"}, tokenInQuery: true, stream: true},
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Gateway    Gateway
 	Recordings Recordings
 	Live       Live
+	Sounds     Sounds
 	// Auth verifies tokens. It may be nil with Dev alone.
 	Auth    *auth.Verifier
 	Events  *events.Hub
@@ -53,6 +54,8 @@ type Config struct {
 	Origins []string
 	// MaxBody bounds a request's body in bytes; 0 for 64 KiB.
 	MaxBody int64
+	// MaxUpload bounds a sound that is sent, in bytes; 0 for DefaultMaxUpload.
+	MaxUpload int64
 	// WriteTimeout is how long a client may take to accept what is written to
 	// it, or in a stream each piece of it; 0 for 30 s.
 	WriteTimeout time.Duration
@@ -92,6 +95,7 @@ type Server struct {
 	queryTokens map[string]bool
 	// forwarded are the paths whose requests are judged elsewhere.
 	forwarded map[string]bool
+	uploads   chan struct{}   // a place for each sound that may come at once
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 }
@@ -112,7 +116,7 @@ func New(cfg Config) (*Server, error) {
 // newServer answers a server that has no routes yet.
 func newServer(cfg Config) (*Server, error) {
 	cfg.defaults()
-	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}, forwarded: map[string]bool{}}
+	s := &Server{cfg: cfg, log: cfg.Log, owners: newOwners(cfg.Now), queryTokens: map[string]bool{}, forwarded: map[string]bool{}, uploads: make(chan struct{}, MaxUploads)}
 	s.host = newHost(s)
 	s.life, s.end = context.WithCancel(context.Background())
 	var err error
@@ -131,8 +135,8 @@ var errNoKeys = errors.New("api: without keys the server starts for development 
 
 func (cfg *Config) check() error {
 	switch {
-	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Events == nil, cfg.Metrics == nil:
-		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Events or Metrics")
+	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Sounds == nil, cfg.Events == nil, cfg.Metrics == nil:
+		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Sounds, Events or Metrics")
 	case cfg.Auth == nil && !cfg.Dev:
 		return errNoKeys
 	case !mixer.ValidID(cfg.Node):
@@ -144,6 +148,9 @@ func (cfg *Config) check() error {
 func (cfg *Config) defaults() {
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = 64 << 10
+	}
+	if cfg.MaxUpload <= 0 {
+		cfg.MaxUpload = DefaultMaxUpload
 	}
 	if cfg.WriteTimeout <= 0 {
 		cfg.WriteTimeout = 30 * time.Second

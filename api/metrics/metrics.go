@@ -56,7 +56,7 @@ func New(rooms Source, version string) *Metrics {
 	})
 	build.Set(1)
 	if rooms != nil {
-		m.registry.MustRegister(roomCollector{rooms})
+		m.registry.MustRegister(roomCollector{rooms}, &linkCollector{rooms: rooms})
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.panics, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -17,11 +17,26 @@ import (
 // fixed is a source that says what it is told.
 type fixed struct {
 	stats mixer.Stats
-	rooms int
+	rooms []*mixer.Room
 }
 
 func (f *fixed) Stats() mixer.Stats  { return f.stats }
-func (f *fixed) List() []*mixer.Room { return make([]*mixer.Room, f.rooms) }
+func (f *fixed) List() []*mixer.Room { return f.rooms }
+
+// newRoom answers a room with nobody in it.
+func newRoom(t *testing.T) *mixer.Room {
+	t.Helper()
+	rooms, err := mixer.NewRooms(mixer.Config{Codecs: &mixertest.Codecs{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := rooms.Create("r", mixer.DefaultSettings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close("over") })
+	return r
+}
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
@@ -34,7 +49,7 @@ func scrape(t *testing.T, m *Metrics) string {
 }
 
 func TestEveryFigureIsShown(t *testing.T) {
-	f := &fixed{rooms: 3, stats: mixer.Stats{
+	f := &fixed{rooms: []*mixer.Room{newRoom(t), newRoom(t), newRoom(t)}, stats: mixer.Stats{
 		Participants: 1, Subscribers: 2, AudioBlocks: 3, AudioBlocksLate: 4, AudioBlocksSkipped: 5,
 		AudioEncodes: 6, VideoEncodes: 7, VideoFrames: 8, VideoFramesSkipped: 9, KeyFrames: 10, EncodeErrors: 11,
 		Blocks: [mixer.Origins]uint64{21, 22, 23, 24, 25},

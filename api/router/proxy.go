@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"tutti/api"
+	"tutti/api/auth"
 )
 
 // What router and nodes tell each other in headers. None of them passes through
@@ -52,10 +53,11 @@ func (r *Router) pass(c echo.Context, d destination) error {
 			return err
 		}
 	}
-	var err error
-	if t.body, err = r.readBody(c); err != nil {
+	done, err := t.readBody(c)
+	if err != nil {
 		return err
 	}
+	defer done()
 	flush := time.Duration(0)
 	if d.rest == "/events" || d.rest == "/live.webm" || strings.Contains(d.rest, "/files/") {
 		api.MarkStream(c)
@@ -96,13 +98,38 @@ func unreachable() error {
 	return p
 }
 
-// readBody reads the body of a request, so that it can be sent twice.
-func (r *Router) readBody(c echo.Context) ([]byte, error) {
-	req := c.Request()
-	if req.ContentLength > r.cfg.MaxBody {
-		return nil, api.Refuse("body_too_large", "at most %d bytes are taken", r.cfg.MaxBody)
+// readBody reads the body of a request, so that it can be sent twice; done is to
+// be called when it is not needed any more. A sound may be large, and a few may be
+// here at once: that of who may send none is left unread, for the node to refuse.
+func (t *trip) readBody(c echo.Context) (done func(), err error) {
+	limit, done := t.r.cfg.MaxBody, func() {}
+	if t.d.uploads && api.IsSound(c) {
+		grant, err := t.r.gate.Identify(c)
+		if err != nil || !grant.Allows(auth.Moderate, t.d.room) {
+			return done, nil
+		}
+		select {
+		case t.r.uploads <- struct{}{}:
+			done = func() { <-t.r.uploads }
+		default:
+			return nil, api.Refuse("overloaded", "too many sounds are being sent; try again")
+		}
+		limit = t.r.cfg.MaxUpload
+		api.ExtendUpload(c, t.r.cfg.WriteTimeout)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), req.Body, r.cfg.MaxBody))
+	if t.body, err = readAtMost(c, limit); err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+func readAtMost(c echo.Context, limit int64) ([]byte, error) {
+	req := c.Request()
+	if req.ContentLength > limit {
+		return nil, api.Refuse("body_too_large", "at most %d bytes are taken", limit)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), req.Body, limit))
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return nil, err
 	}

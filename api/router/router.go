@@ -63,6 +63,9 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes; 0 for 64 KiB. Bodies are kept until
 	// the answer comes, so that a request can be tried at another node.
 	MaxBody int64
+	// MaxUpload bounds a sound that is sent, in bytes; 0 for api.DefaultMaxUpload.
+	// api.MaxUploads of them are passed on at once.
+	MaxUpload int64
 	// Limits bound how fast sessions are made.
 	Limits Limits
 	// Rebalance is how often a room may be moved from a hot node to a cooler one; 0
@@ -99,6 +102,7 @@ type Router struct {
 	planner *planner
 	making  sync.Map // room: chan struct{}, closed when it is made or not
 	limits  *limiter
+	uploads chan struct{} // a place for each sound that may come at once
 	tenures tenures
 	// moves holds the rooms that are being moved, so that each is by one driver
 	// alone.
@@ -117,7 +121,7 @@ func New(cfg Config) (*Router, error) {
 	cfg.defaults()
 	r := &Router{
 		cfg: cfg, log: cfg.Log, deaths: make(chan struct{}, 1), recent: newRecent(),
-		limits: newLimiter(cfg.Limits, rand.Float64),
+		limits: newLimiter(cfg.Limits, rand.Float64), uploads: make(chan struct{}, api.MaxUploads),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.rules.Store(cfg.Rules)
@@ -157,6 +161,9 @@ func (cfg *Config) defaults() {
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = 64 << 10
+	}
+	if cfg.MaxUpload <= 0 {
+		cfg.MaxUpload = api.DefaultMaxUpload
 	}
 	if cfg.WriteTimeout <= 0 {
 		cfg.WriteTimeout = 30 * time.Second

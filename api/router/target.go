@@ -23,6 +23,8 @@ type destination struct {
 	rest string // of the path after the room, as it came: "" or with a slash before it
 	// makes: the request may make the room. joins: it makes a session.
 	makes, joins bool
+	// uploads: it may carry a sound.
+	uploads bool
 	// session: it is about one participant, who may still be where the room was.
 	session bool
 	// outlives: it is about what is left when a room has ended, which nobody but
@@ -46,6 +48,7 @@ func destinationOf(method, escapedPath string) (destination, error) {
 	door := d.rest == "/participants" || d.rest == "/whip" || d.rest == "/whep"
 	d.joins = method == http.MethodPost && door
 	d.makes = d.joins || method == http.MethodPut && d.rest == ""
+	d.uploads = method == http.MethodPost && d.rest == "/announcements"
 	d.session = strings.HasPrefix(d.rest, "/participants/")
 	d.outlives = d.rest == "/recordings" || strings.HasPrefix(d.rest, "/recordings/") || d.rest == "/events"
 	return d, nil

@@ -10,30 +10,32 @@ import (
 	"strings"
 
 	"tutti/mixer"
+	"tutti/transport/announce"
 )
 
 // Config is everything that can be told to the program. A key of the YAML
 // file is the path of yaml names, such as rooms.max; its environment variable
 // is TUTTI_ROOMS_MAX. tutti.sample.yaml explains each key.
 type Config struct {
-	HTTP     string        `yaml:"http"`
-	UDP      string        `yaml:"udp"`
-	PublicIP string        `yaml:"public_ip"`
-	Data     string        `yaml:"data"`
-	Dev      bool          `yaml:"dev"`
-	Node     string        `yaml:"node"`
-	DrainS   int           `yaml:"drain_s"`
-	Fonts    []string      `yaml:"fonts"`
-	Auth     AuthConfig    `yaml:"auth"`
-	Rooms    RoomsConfig   `yaml:"rooms"`
-	Video    VideoConfig   `yaml:"video"`
-	CORS     CORSConfig    `yaml:"cors"`
-	Log      LogConfig     `yaml:"log"`
-	Demo     DemoConfig    `yaml:"demo"`
-	Cluster  ClusterConfig `yaml:"cluster"`
-	Store    StoreConfig   `yaml:"store"`
-	Router   RouterConfig  `yaml:"router"`
-	TLS      TLSConfig     `yaml:"tls"`
+	HTTP          string              `yaml:"http"`
+	UDP           string              `yaml:"udp"`
+	PublicIP      string              `yaml:"public_ip"`
+	Data          string              `yaml:"data"`
+	Dev           bool                `yaml:"dev"`
+	Node          string              `yaml:"node"`
+	DrainS        int                 `yaml:"drain_s"`
+	Fonts         []string            `yaml:"fonts"`
+	Auth          AuthConfig          `yaml:"auth"`
+	Rooms         RoomsConfig         `yaml:"rooms"`
+	Announcements AnnouncementsConfig `yaml:"announcements"`
+	Video         VideoConfig         `yaml:"video"`
+	CORS          CORSConfig          `yaml:"cors"`
+	Log           LogConfig           `yaml:"log"`
+	Demo          DemoConfig          `yaml:"demo"`
+	Cluster       ClusterConfig       `yaml:"cluster"`
+	Store         StoreConfig         `yaml:"store"`
+	Router        RouterConfig        `yaml:"router"`
+	TLS           TLSConfig           `yaml:"tls"`
 }
 
 // AuthConfig is how tokens are checked and signed.
@@ -85,14 +87,15 @@ func defaults() Config {
 			"/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
 			"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
 		},
-		Rooms:   RoomsConfig{Max: 10000},
-		Video:   VideoConfig{MaxWidth: 1920, MaxHeight: 1920},
-		Log:     LogConfig{Level: "info", Format: "text"},
-		Demo:    DemoConfig{URL: "http://127.0.0.1:8080", Room: "demo", People: 4},
-		Cluster: ClusterConfig{LeaseS: 2, DrainS: 60, Weight: 1},
-		Store:   StoreConfig{Data: "./store", Client: "http://127.0.0.1:2379", Peer: "http://127.0.0.1:2380"},
-		Router:  RouterConfig{SessionsPerS: 200, TenantSessionsPerS: 100},
-		TLS:     TLSConfig{AutocertDir: "./certs"},
+		Rooms:         RoomsConfig{Max: 10000},
+		Announcements: AnnouncementsConfig{MaxBytes: announce.DefaultBytes, MaxDurationS: int(announce.DefaultDuration.Seconds())},
+		Video:         VideoConfig{MaxWidth: 1920, MaxHeight: 1920},
+		Log:           LogConfig{Level: "info", Format: "text"},
+		Demo:          DemoConfig{URL: "http://127.0.0.1:8080", Room: "demo", People: 4},
+		Cluster:       ClusterConfig{LeaseS: 2, DrainS: 60, Weight: 1},
+		Store:         StoreConfig{Data: "./store", Client: "http://127.0.0.1:2379", Peer: "http://127.0.0.1:2380"},
+		Router:        RouterConfig{SessionsPerS: 200, TenantSessionsPerS: 100},
+		TLS:           TLSConfig{AutocertDir: "./certs"},
 	}
 }
 
@@ -149,7 +152,7 @@ func (c *Config) validate() error {
 		{"demo.url", isURL(c.Demo.URL), "must be a URL such as http://127.0.0.1:8080"},
 		{"demo.room", mixer.ValidID(c.Demo.Room), "must match [A-Za-z0-9_-]{1,64}"},
 		{"demo.people", c.Demo.People >= 1 && c.Demo.People <= 200, "must be 1 to 200"},
-	}, c.clusterChecks()...))
+	}, append(c.Announcements.checks(), c.clusterChecks()...)...))
 }
 
 // keyChecks are what whoever serves needs to know tokens by.

@@ -146,6 +146,8 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{name: "store's clients", flags: map[string]any{"store.client": ":2379"}, key: "store.client"},
 		{name: "store's peers", flags: map[string]any{"store.peer": "192.0.2.1:2380"}, key: "store.peer"},
 		{name: "peer without a name", flags: map[string]any{"store.initial": "http://192.0.2.1:2380"}, key: "store.initial"},
+		{name: "sounds without bytes", flags: map[string]any{"announcements.max_bytes": "0"}, key: "announcements.max_bytes"},
+		{name: "sounds for two days", flags: map[string]any{"announcements.max_duration_s": "172800"}, key: "announcements.max_duration_s"},
 		{name: "no sessions", flags: map[string]any{"router.sessions_per_s": "0"}, key: "router.sessions_per_s"},
 		{name: "no sessions for a tenant", flags: map[string]any{"router.tenant_sessions_per_s": "0"}, key: "router.tenant_sessions_per_s"},
 		{name: "certificate without a key", flags: map[string]any{"tls.cert": "c.pem"}, key: "tls.key"},

@@ -44,8 +44,8 @@ func newFront(c Config, address net.Addr, initial *rules.Rules, log *slog.Logger
 	config := router.Config{
 		Name: c.nodeName(), View: m.view, Store: m.store, Agent: m.agent, Peers: m.agent.Handler(), Rules: initial, Key: c.Cluster.Key,
 		Auth: keys, Dev: c.Dev, Origins: c.CORS.Origins, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy, Version: release(),
-		Limits: router.Limits{Sessions: float64(c.Router.SessionsPerS), Tenant: float64(c.Router.TenantSessionsPerS)},
-		TTL:    c.lease(), Metrics: figures, Log: log,
+		Limits:    router.Limits{Sessions: float64(c.Router.SessionsPerS), Tenant: float64(c.Router.TenantSessionsPerS)},
+		MaxUpload: int64(c.Announcements.MaxBytes), TTL: c.lease(), Metrics: figures, Log: log,
 	}
 	if c.Router.Rebalance {
 		config.Rebalance = rebalanceEvery

@@ -157,12 +157,12 @@ func (n *node) leaveCluster(log *slog.Logger) {
 }
 
 // closeHTTP ends the streams, which a server waits for, then lets the other
-// requests end.
+// requests end, and gives up what they read from.
 func (n *node) closeHTTP(ctx context.Context) error {
 	n.api.Close()
 	err := n.http.Shutdown(ctx)
 	if err != nil {
-		return errors.Join(err, n.http.Close())
+		err = errors.Join(err, n.http.Close())
 	}
-	return nil
+	return errors.Join(err, n.sounds.folder.Close())
 }

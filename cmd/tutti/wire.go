@@ -31,6 +31,7 @@ type node struct {
 	rooms      *mixer.Rooms
 	gateway    *rtc.Gateway
 	recordings *record.Manager
+	sounds     sounds
 	api        *api.Server
 	http       *http.Server
 	member     *member // nil for a server by itself
@@ -61,6 +62,9 @@ func newNode(c Config, address net.Addr, clustered bool, log *slog.Logger) (*nod
 	n.recordings, err = record.New(recorder)
 	if err != nil {
 		return nil, err
+	}
+	if n.sounds, err = openSounds(c.Announcements); err != nil {
+		return nil, errors.Join(err, n.recordings.Close(context.Background()))
 	}
 	n.gateway, err = rtc.New(gatewayConfig(c, log))
 	if err != nil {
@@ -123,6 +127,7 @@ func (n *node) serveWith(c Config, address net.Addr, keys *auth.Verifier, hub *e
 	}
 	server, err := api.New(api.Config{
 		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
+		Sounds: n.sounds, MaxUpload: int64(c.Announcements.MaxBytes),
 		Auth: keys, Events: hub, Metrics: n.metrics, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
 		Version: release(), Node: c.nodeName(), Address: address.String(),
 		AutoCreate: c.Rooms.AutoCreate, Dev: c.Dev, Origins: c.CORS.Origins, Log: log,
