@@ -180,7 +180,7 @@ func fft(a []complex128) {
 // resample brings a sound from one rate to a lower one by a windowed sinc that
 // cuts off just below the lower one's half.
 func resample(x []float32, from, to int) []float64 {
-	const lobes = 48
+	const lobes = 24
 	cut := float64(to) / float64(from) * 0.97
 	reach := int(math.Ceil(lobes / cut))
 	up, down := to, from
