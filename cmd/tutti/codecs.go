@@ -17,14 +17,32 @@ import (
 type codecs struct{}
 
 func (codecs) NewAudioEncoder(c mixer.AudioEncoderConfig) (mixer.AudioEncoder, error) {
-	// A mix is no single voice: what libopus does for voice (SILK) models one
-	// speaker, costs three times as much, and serves only below 18 kbit/s, where
-	// this application falls back to it.
-	enc, err := opus.NewEncoder(opus.EncoderConfig{Channels: c.Channels, BitrateBPS: c.BitrateBPS, Application: opus.Audio})
+	enc, err := opus.NewEncoder(audioEncoding(c))
 	if err != nil {
 		return nil, err // a nil *opus.Encoder is no nil AudioEncoder
 	}
 	return enc, nil
+}
+
+// What libopus needs to put in-band FEC into packets of speech: it has some only in
+// SILK, and with less than this it takes the bits or the loss for too few.
+const (
+	leastFECBitrate = 24_000 // bit/s
+	leastFECLoss    = 10     // percent
+)
+
+// audioEncoding answers how a mix is encoded.
+func audioEncoding(c mixer.AudioEncoderConfig) opus.EncoderConfig {
+	// A mix is no single voice: what libopus does for voice (SILK) models one
+	// speaker, costs three times as much, and serves only below 18 kbit/s, where
+	// this application falls back to it.
+	e := opus.EncoderConfig{Channels: c.Channels, BitrateBPS: c.BitrateBPS, Application: opus.Audio}
+	if c.LossPercent > 0 {
+		e.Application, e.FEC = opus.VoIP, true
+		e.BitrateBPS = max(e.BitrateBPS, leastFECBitrate)
+		e.PacketLossPercent = max(c.LossPercent, leastFECLoss)
+	}
+	return e
 }
 
 func (codecs) NewVideoEncoder(c mixer.VideoEncoderConfig) (mixer.VideoEncoder, error) {

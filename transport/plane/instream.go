@@ -39,12 +39,13 @@ func (s *inStream) rebind(ssrc uint32) {
 	s.missing = missing{}
 }
 
-// payloadType answers that of the stream's packets, or of those sent again.
-func (s *inStream) payloadType(repair bool) uint8 {
+// takes reports whether a payload type is one of the stream's packets, or of
+// those sent again.
+func (s *inStream) takes(pt uint8, repair bool) bool {
 	if repair {
-		return s.RTXPT
+		return pt == s.RTXPT
 	}
-	return s.PT
+	return pt == s.PT || s.REDPT != 0 && pt == s.REDPT
 }
 
 // sources are the SSRCs that authentic packets came from.

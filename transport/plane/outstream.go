@@ -35,6 +35,7 @@ type sentPacket struct {
 	timestamp uint32
 	seq       uint16
 	transport uint16 // its transport-wide sequence number
+	pt        uint8
 	marker    bool
 	copies    uint8 // times it was sent again
 	again     time.Time

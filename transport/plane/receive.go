@@ -122,7 +122,7 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 	if p.Ext.HasTransportSeq && s.arrivals != nil {
 		s.arrivals.Record(p.SSRC, p.Ext.TransportSeq, d.at.UnixMicro())
 	}
-	agreed := p.PayloadType == in.payloadType(repair)
+	agreed := in.takes(p.PayloadType, repair)
 	if repair {
 		in.repair.take(d.at, p.SequenceNumber, p.Timestamp)
 		if agreed && !in.unwrap(p) {
@@ -224,7 +224,7 @@ func (s *Session) find(p *Packet) (in *inStream, repair bool) {
 // stream.
 func (s *inStream) names(p *Packet) bool {
 	repair := s.RTXPT != 0 && p.PayloadType == s.RTXPT
-	if !repair && p.PayloadType != s.PT {
+	if !repair && !s.takes(p.PayloadType, false) {
 		return false
 	}
 	rid := p.Ext.RID
@@ -326,6 +326,7 @@ const maxRoundTrip = 10 * time.Second
 // when its stay with the receiver is taken off (RFC 3550, section 6.4.1).
 func (s *Session) reception(at time.Time, reports []rtcp.ReceptionReport) {
 	for _, r := range reports {
+		s.tellReception(at, r)
 		if r.LastSenderReport == 0 {
 			continue
 		}

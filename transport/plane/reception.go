@@ -74,3 +74,41 @@ func (r *reception) block(now time.Time, ssrc uint32) rtcp.ReceptionReport {
 	}
 	return b
 }
+
+// Reception is what the client says in a report of an outbound stream (RFC
+// 3550, section 6.4.1).
+type Reception struct {
+	// Stream is the stream's index in Terms.Outbound, At when the report came.
+	Stream int
+	At     time.Time
+	// Expected is how many packets the client expected since its report before, by
+	// their sequence numbers, and Lost the share of them that did not come, 0 to 1.
+	Expected int
+	Lost     float64
+}
+
+// told is what was reported of an outbound stream so far. It belongs to the
+// session's rx lock.
+type told struct {
+	ssrc   uint32
+	stream int
+	high   uint32 // the highest sequence number, extended
+}
+
+// tellReception hands on what a client says of an outbound stream. A report of a
+// pause, in which nothing was expected, says nothing; one that goes back is that
+// of a receiver that began anew, and the next counts from there.
+func (s *Session) tellReception(at time.Time, r rtcp.ReceptionReport) {
+	for i := range s.told {
+		t := &s.told[i]
+		if t.ssrc != r.SSRC {
+			continue
+		}
+		expected := int32(r.LastSequenceNumber - t.high)
+		t.high = r.LastSequenceNumber
+		if expected > 0 && s.cfg.Events.Received != nil {
+			s.cfg.Events.Received(Reception{Stream: t.stream, At: at, Expected: int(expected), Lost: float64(r.FractionLost) / 256})
+		}
+		return
+	}
+}

@@ -54,6 +54,9 @@ type Events struct {
 	// transport-wide feedback was agreed on for an outbound stream. The list is good
 	// until it returns.
 	Acknowledged func([]Acknowledgement)
+	// Received says what the client reports of an outbound stream. It comes at its
+	// own pace, every few seconds for sound alone.
+	Received func(Reception)
 	// Silent says, once, that nothing authentic came for the session's patience.
 	Silent func()
 	// Panicked says that a taker or feeder panicked, with what it said. The session
@@ -103,6 +106,7 @@ type Session struct {
 	reporters sources // of SRTCP
 	packet    Packet
 	arrivals  *twcc.Recorder // nil without transport-wide feedback
+	told      []told         // what was reported of the outbound streams
 	started   bool
 	report    time.Time // when the next report is due
 	feedback  time.Time
@@ -152,6 +156,10 @@ func (s *Session) Agree(t Terms) {
 		if in.Ext.TransportCC != 0 && s.arrivals == nil {
 			s.arrivals = twcc.NewRecorder(s.ssrc)
 		}
+	}
+	s.told = nil
+	for i, out := range t.Outbound {
+		s.told = append(s.told, told{ssrc: out.SSRC, stream: i, high: uint32(out.Sequence) - 1})
 	}
 	s.rxMu.Unlock()
 	s.post.setCameras(cameras)

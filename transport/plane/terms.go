@@ -43,8 +43,11 @@ type Inbound struct {
 	// PT is the payload type; RTXPT that of packets sent again (RFC 4588), 0 for
 	// none.
 	PT, RTXPT uint8
-	Clock     int // Hz
-	Ext       ExtensionIDs
+	// REDPT is the payload type of packets that carry earlier ones once more (RFC
+	// 2198), 0 for none. Take gets them as they are: their PayloadType tells them.
+	REDPT uint8
+	Clock int // Hz
+	Ext   ExtensionIDs
 	// NACK, PLI and FIR are what the client answers (RFC 4585, RFC 5104).
 	NACK, PLI, FIR bool
 	// Take is called with each packet, in order of arrival.
@@ -56,7 +59,8 @@ type Outbound struct {
 	Kind          codec.Kind
 	SSRC, RTXSSRC uint32
 	PT, RTXPT     uint8
-	Clock         int // Hz
+	REDPT         uint8 // of what Writer.Redundant sends (RFC 2198)
+	Clock         int   // Hz
 	Ext           ExtensionIDs
 	// NACK keeps what was sent, so that it can be sent again.
 	NACK bool

@@ -66,7 +66,7 @@ func (s *Session) resend(w *Writer, out *outStream) {
 		s.plane.counts.resent.Add(1)
 		b := w.slot()
 		if out.RTXPT == 0 {
-			n := out.header(b, out.PT, out.SSRC, p.seq, p)
+			n := out.header(b, p.pt, out.SSRC, p.seq, p)
 			n += copy(b[n:], p.payload)
 			s.encrypt(w, b, n)
 			continue
@@ -98,18 +98,27 @@ func (s *Session) nextTransport(out *outStream) uint16 {
 // is refused, since what is cut off differently when it is sent again would be
 // a second plaintext for its SRTP index.
 func (w *Writer) Packet(stream int, payload []byte, pts time.Duration, marker bool) {
+	w.packet(w.session.out[stream], w.session.out[stream].PT, payload, pts, marker)
+}
+
+// Redundant is Packet for a payload that carries earlier ones once more (RFC
+// 2198): it goes under the stream's Outbound.REDPT.
+func (w *Writer) Redundant(stream int, payload []byte, pts time.Duration, marker bool) {
+	w.packet(w.session.out[stream], w.session.out[stream].REDPT, payload, pts, marker)
+}
+
+func (w *Writer) packet(out *outStream, pt uint8, payload []byte, pts time.Duration, marker bool) {
 	s := w.session
 	if len(payload) > maxPayload {
 		s.plane.counts.refused.Add(1)
 		return
 	}
-	out := s.out[stream]
 	p := sentPacket{
-		payload: payload, timestamp: out.timestamp(pts), seq: out.seq, transport: s.nextTransport(out), marker: marker,
+		payload: payload, timestamp: out.timestamp(pts), seq: out.seq, transport: s.nextTransport(out), pt: pt, marker: marker,
 	}
 	out.seq++
 	b := w.slot()
-	n := out.header(b, out.PT, out.SSRC, p.seq, &p)
+	n := out.header(b, pt, out.SSRC, p.seq, &p)
 	n += copy(b[n:], payload)
 	out.sent(p)
 	s.sendMedia(w, out, b, n, p.transport)

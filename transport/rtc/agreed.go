@@ -71,7 +71,7 @@ func takesCryptex(d *sdp.SessionDescription) bool {
 
 // agreed is what one m-section of an answer says.
 type agreed struct {
-	pt, rtx        uint8
+	pt, rtx, red   uint8
 	clock          int
 	ext            plane.ExtensionIDs
 	nack, pli, fir bool
@@ -83,8 +83,10 @@ func agreedOn(m *sdp.MediaDescription, kind codec.Kind) (agreed, error) {
 	if kind == codec.Video {
 		a.clock, want = codec.VideoClockRate, "vp8/"
 	}
-	var repairs []uint8 // payload types of rtx
+	var repairs []uint8   // payload types of rtx
+	var redundant []uint8 // of red
 	apt := map[uint8]uint8{}
+	carried := map[uint8]string{} // parameters of red
 	for _, x := range m.Attributes {
 		switch x.Key {
 		case "rtpmap":
@@ -94,10 +96,12 @@ func agreedOn(m *sdp.MediaDescription, kind codec.Kind) (agreed, error) {
 				a.pt = pt
 			case strings.HasPrefix(encoding, "rtx/"):
 				repairs = append(repairs, pt)
+			case encoding == "red/48000/2":
+				redundant = append(redundant, pt)
 			}
 		case "fmtp":
 			pt, parameters := payloadType(x.Value)
-			apt[pt] = associated(parameters)
+			apt[pt], carried[pt] = associated(parameters), parameters
 		case "extmap":
 			a.extension(x.Value)
 		}
@@ -110,8 +114,25 @@ func agreedOn(m *sdp.MediaDescription, kind codec.Kind) (agreed, error) {
 			a.rtx = pt
 		}
 	}
+	for _, pt := range redundant {
+		if kind == codec.Audio && carries(carried[pt], a.pt) && pt != a.pt {
+			a.red = pt
+		}
+	}
 	a.feedback(m)
 	return a, nil
+}
+
+// carries reports whether the parameters of red name that payload type alone,
+// for the primary and at least one redundant block (RFC 2198, section 5).
+func carries(parameters string, pt uint8) bool {
+	list := strings.Split(parameters, "/")
+	for _, s := range list {
+		if n, err := strconv.ParseUint(s, 10, 7); err != nil || uint8(n) != pt {
+			return false
+		}
+	}
+	return len(list) >= 2
 }
 
 // associated answers the payload type that one of rtx repairs (RFC 4588, section
@@ -187,14 +208,14 @@ func (a *agreed) extension(value string) {
 
 func (a *agreed) inbound(kind codec.Kind, mid string) plane.Inbound {
 	return plane.Inbound{
-		Kind: kind, MID: mid, PT: a.pt, RTXPT: a.rtx, Clock: a.clock, Ext: a.ext,
+		Kind: kind, MID: mid, PT: a.pt, RTXPT: a.rtx, REDPT: a.red, Clock: a.clock, Ext: a.ext,
 		NACK: a.nack, PLI: a.pli, FIR: a.fir,
 	}
 }
 
 func (a *agreed) outbound(kind codec.Kind) plane.Outbound {
 	return plane.Outbound{
-		Kind: kind, PT: a.pt, RTXPT: a.rtx, Clock: a.clock, NACK: a.nack,
+		Kind: kind, PT: a.pt, RTXPT: a.rtx, REDPT: a.red, Clock: a.clock, NACK: a.nack,
 		// In the lower half: a client that misses the beginning takes the first that
 		// it sees for one before any rollover (RFC 3711, section 3.3.1).
 		Sequence: uint16(rand.Uint32()) >> 1, Base: rand.Uint32(),

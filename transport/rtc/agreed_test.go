@@ -154,6 +154,7 @@ func TestTerms(t *testing.T) {
 			Kind: codec.Audio, MID: "0", SSRC: ssrc, PT: pt, Clock: 48000, Ext: plane.ExtensionIDs{AudioLevel: level, MID: mid},
 		}
 	}
+	withRED := func(in plane.Inbound, red uint8) plane.Inbound { in.REDPT = red; return in }
 	picture := func(pt, rtx uint8, ssrc, rtxSSRC uint32, cc, mid uint8, fir bool) plane.Inbound {
 		return plane.Inbound{
 			Kind: codec.Video, MID: "1", SSRC: ssrc, RTXSSRC: rtxSSRC, PT: pt, RTXPT: rtx, Clock: 90000,
@@ -165,7 +166,7 @@ func TestTerms(t *testing.T) {
 		in          []plane.Inbound
 		rtx         bool // to the client
 	}{
-		{"Chromium", chromiumOffer, []plane.Inbound{sound(111, 2231627014, 1, 4), picture(96, 97, 2231627015, 632943048, 3, 4, true)}, true},
+		{"Chromium", chromiumOffer, []plane.Inbound{withRED(sound(111, 2231627014, 1, 4), 63), picture(96, 97, 2231627015, 632943048, 3, 4, true)}, true},
 		{"Firefox", firefoxOffer, []plane.Inbound{sound(109, 3166217018, 1, 3), picture(120, 124, 1108138293, 1949424205, 7, 3, true)}, true},
 		{"GStreamer", gstreamerOffer, []plane.Inbound{sound(97, 3009115321, 0, 0), picture(96, 0, 1725421034, 0, 0, 0, false)}, false},
 		{"no sources", undeclaredOffer, []plane.Inbound{sound(111, 0, 0, 0), picture(100, 101, 0, 0, 0, 0, false)}, true},
@@ -185,7 +186,7 @@ func TestTerms(t *testing.T) {
 				}
 			}
 			for i, out := range got.Outbound {
-				if out.PT != c.in[i].PT || out.Clock != c.in[i].Clock || out.Kind != c.in[i].Kind || out.SSRC == 0 || out.NACK != (i == 1) {
+				if out.PT != c.in[i].PT || out.REDPT != c.in[i].REDPT || out.Clock != c.in[i].Clock || out.Kind != c.in[i].Kind || out.SSRC == 0 || out.NACK != (i == 1) {
 					t.Errorf("outbound %+v", out)
 				}
 				if rtx := i == 1 && c.rtx; (out.RTXPT != 0) != rtx || (out.RTXSSRC != 0) != rtx || rtx && out.RTXSSRC == out.SSRC {
@@ -230,6 +231,15 @@ func TestAgreedOn(t *testing.T) {
 		c.want.clock = 90000
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, want %+v, %v", c.name, got, c.want, err)
+		}
+	}
+	for parameters, red := range map[string]uint8{
+		"a=fmtp:63 111/111\n": 63, "a=fmtp:63 111/111/111\n": 63, "a=fmtp:63 111\n": 0, "a=fmtp:63 111/0\n": 0, "": 0,
+		"a=fmtp:63 111/\n": 0, "a=fmtp:63 367/367\n": 0, "a=fmtp:111 111/111\n": 0,
+	} {
+		lines := "m=audio 9 UDP/TLS/RTP/SAVPF 63 111\nc=IN IP4 0.0.0.0\n" + parameters + "a=rtpmap:63 RED/48000/2\na=rtpmap:111 opus/48000/2\n"
+		if got, err := agreedOn(section1(t, lines), codec.Audio); err != nil || got.red != red || got.pt != 111 {
+			t.Errorf("%q: %+v, %v", parameters, got, err)
 		}
 	}
 	for _, lines := range []string{"", "a=rtpmap:96 VP9/90000\n", "a=rtpmap:96\n", "a=rtpmap:300 VP8/90000\n"} {

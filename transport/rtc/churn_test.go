@@ -51,6 +51,8 @@ type endlessRoom struct{ id string }
 func (r *endlessRoom) ID() string           { return r.id }
 func (r *endlessRoom) CreatedAt() time.Time { return time.Now() }
 
+func (r *endlessRoom) Settings() (mixer.Settings, uint64) { return mixer.DefaultSettings(), 1 }
+
 func (r *endlessRoom) Join(c mixer.JoinConfig) (seat, error) {
 	if c.Video != nil {
 		c.Video.Show(32, 24, i420.Cover)

@@ -34,6 +34,9 @@ func registerMedia(m *webrtc.MediaEngine) error {
 		MimeType: webrtc.MimeTypeOpus, ClockRate: codec.AudioClockRate, Channels: 2,
 		SDPFmtpLine: "minptime=10;useinbandfec=1",
 	}}
+	redundant := webrtc.RTPCodecParameters{PayloadType: 63, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: "audio/red", ClockRate: codec.AudioClockRate, Channels: 2, SDPFmtpLine: "111/111",
+	}}
 	video := webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeVP8, ClockRate: codec.VideoClockRate,
 		RTCPFeedback: []webrtc.RTCPFeedback{
@@ -46,8 +49,10 @@ func registerMedia(m *webrtc.MediaEngine) error {
 	again := webrtc.RTPCodecParameters{PayloadType: 97, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeRTX, ClockRate: codec.VideoClockRate, SDPFmtpLine: "apt=96",
 	}}
-	if err := m.RegisterCodec(audio, webrtc.RTPCodecTypeAudio); err != nil {
-		return err
+	for _, c := range []webrtc.RTPCodecParameters{audio, redundant} {
+		if err := m.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
+			return err
+		}
 	}
 	for _, c := range []webrtc.RTPCodecParameters{video, again} {
 		if err := m.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {

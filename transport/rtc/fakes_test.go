@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeRoom struct {
 	id      string
 	created time.Time
+	stereo  bool
 	joinErr error
 	subErr  error
 
@@ -40,6 +41,12 @@ func newFakeRoom() *fakeRoom { return &fakeRoom{id: "r1", created: time.Now()} }
 
 func (r *fakeRoom) ID() string           { return r.id }
 func (r *fakeRoom) CreatedAt() time.Time { return r.created }
+
+func (r *fakeRoom) Settings() (mixer.Settings, uint64) {
+	s := mixer.DefaultSettings()
+	s.Audio.Stereo = r.stereo
+	return s, 1
+}
 
 func (r *fakeRoom) Join(c mixer.JoinConfig) (seat, error) {
 	if r.joinErr != nil {
@@ -101,10 +108,12 @@ func (s *fakeSeat) Leave(reason string) {
 type fakeSub struct {
 	cfg       mixer.SubscribeConfig
 	keyFrames atomic.Int32
+	loss      atomic.Int32
 	closed    atomic.Bool
 }
 
 func (s *fakeSub) RequestKeyFrame()  { s.keyFrames.Add(1) }
+func (s *fakeSub) SetLoss(p int)     { s.loss.Store(int32(p)) }
 func (s *fakeSub) Rendition() string { return "hd" }
 func (s *fakeSub) Close()            { s.closed.Store(true) }
 

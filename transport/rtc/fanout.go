@@ -18,6 +18,9 @@ const (
 	// fanoutMemo is how many packets a fan-out remembers: subscribers that are
 	// served from several loops are at most that far apart.
 	fanoutMemo = 4
+	// redMemo is how many payloads with redundancy a fan-out remembers: of a few
+	// mixes, each in a few depths, for the time in which all peers send one tick.
+	redMemo = 16
 )
 
 // fanout cuts a room's pictures into RTP payloads, once for all of its peers.
@@ -29,6 +32,18 @@ type fanout struct {
 	pictureID uint16 // of the next picture, 15 bits
 	memo      [fanoutMemo]cut
 	oldest    int
+
+	redMu     sync.Mutex
+	redMemo   [redMemo]redundant
+	redOldest int
+}
+
+// redundant is a run of packets and the payload that carries them, which nobody
+// writes any more.
+type redundant struct {
+	run     run
+	pt      uint8
+	payload []byte
 }
 
 // cut is one packet and its payloads, which nobody writes any more.
@@ -54,6 +69,22 @@ func (f *fanout) payloads(p *codec.Packet) [][]byte {
 	f.memo[f.oldest] = c
 	f.oldest = (f.oldest + 1) % fanoutMemo
 	return c.payloads
+}
+
+// redundancy answers the payload that carries a run, made once for all of the
+// room's peers who were sent the same.
+func (f *fanout) redundancy(r run, pt uint8) []byte {
+	f.redMu.Lock()
+	defer f.redMu.Unlock()
+	for i := range f.redMemo {
+		if m := &f.redMemo[i]; m.run == r && m.pt == pt {
+			return m.payload
+		}
+	}
+	m := redundant{r, pt, r.marshal(pt)}
+	f.redMemo[f.redOldest] = m
+	f.redOldest = (f.redOldest + 1) % redMemo
+	return m.payload
 }
 
 // cutVP8 cuts a frame into payloads of one size, but for the last, which may be

@@ -10,7 +10,8 @@ func (p *Peer) takers(streams []plane.Inbound) {
 	for i := range streams {
 		switch streams[i].Kind {
 		case codec.Audio:
-			streams[i].Take = p.takeAudio
+			pt, red := streams[i].PT, streams[i].REDPT
+			streams[i].Take = func(packet *plane.Packet) { p.takeAudio(packet, pt, red) }
 		case codec.Video:
 			streams[i].Take = p.takeVideo
 		}
@@ -18,8 +19,12 @@ func (p *Peer) takers(streams []plane.Inbound) {
 }
 
 // takeAudio and takeVideo take packets as they come, one at a time.
-func (p *Peer) takeAudio(packet *plane.Packet) {
+func (p *Peer) takeAudio(packet *plane.Packet, pt, red uint8) {
 	p.received.add(packet.At, packet.Size)
+	if red != 0 && packet.PayloadType == red {
+		p.audio.pushRedundant(packet, pt)
+		return
+	}
 	p.audio.push(packet)
 }
 

@@ -35,6 +35,8 @@ type media interface {
 type writer interface {
 	// Packet sends a packet of a stream, which is an index of Terms.Outbound.
 	Packet(stream int, payload []byte, pts time.Duration, marker bool)
+	// Redundant is Packet for a payload with redundancy (RFC 2198).
+	Redundant(stream int, payload []byte, pts time.Duration, marker bool)
 	// Begun reports whether the stream has sent anything.
 	Begun(stream int) bool
 	// Report has sender reports sent now.
@@ -54,6 +56,7 @@ func newPlaneMedia(p *Peer) (media, error) {
 		Feeder: feeder{p}, Patience: cfg.DisconnectedTimeout + cfg.FailedTimeout,
 		Events: plane.Events{
 			KeyFrameRequested: p.requestKeyFrame,
+			Received:          p.heardOf,
 			Silent:            func() { go p.leave("connection_lost") },
 			Panicked:          func(reason any) { go p.panicked("media", reason) },
 		},

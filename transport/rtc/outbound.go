@@ -6,6 +6,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"tutti/codec"
+	"tutti/transport/plane"
 )
 
 // streamID names the one MediaStream that carries both tracks (RFC 9725,
@@ -37,8 +38,12 @@ func (p *Peer) drain(w writer) {
 			stream = p.outVideo
 			p.seen.Store(true)
 		}
-		if stream >= 0 {
-			p.sent.add(time.Now(), send(w, stream, it))
+		switch {
+		case stream < 0:
+		case it.packet.Kind == codec.Audio:
+			p.sent.add(time.Now(), p.sendAudio(w, it.packet))
+		default:
+			p.sent.add(time.Now(), sendVideo(w, stream, it))
 		}
 	}
 	if p.ring.wantsKeyFrame() {
@@ -50,17 +55,46 @@ func (p *Peer) drain(w writer) {
 	}
 }
 
-// send writes one access unit and answers the bytes of its payloads. The marker
-// is that of the last packet of a picture, and of the first of a talk spurt
-// (RFC 7741, section 4.1; RFC 3551, section 4.1).
-func send(w writer, stream int, it item) (bytes int) {
-	if it.payloads == nil {
-		w.Packet(stream, it.packet.Data, it.packet.PTS, !w.Begun(stream))
-		return len(it.packet.Data)
+// sendAudio writes one packet of sound and answers the bytes of its payload. The
+// marker is that of the first of a talk spurt (RFC 3551, section 4.1): what
+// continues no other.
+func (p *Peer) sendAudio(w writer, packet *codec.Packet) (bytes int) {
+	marker := !p.spurt.add(packet)
+	if depth := int(p.redundancy.Load()); depth > 0 {
+		if r := p.spurt.last(depth); r[1] != nil {
+			payload := p.fan.redundancy(r, p.soundPT)
+			w.Redundant(p.outAudio, payload, packet.PTS, marker)
+			return len(payload)
+		}
 	}
+	w.Packet(p.outAudio, packet.Data, packet.PTS, marker)
+	return len(packet.Data)
+}
+
+// sendVideo writes one picture and answers the bytes of its payloads; the marker
+// is that of the last (RFC 7741, section 4.1).
+func sendVideo(w writer, stream int, it item) (bytes int) {
 	for i, payload := range it.payloads {
 		w.Packet(stream, payload, it.packet.PTS, i == len(it.payloads)-1)
 		bytes += len(payload)
 	}
 	return bytes
+}
+
+// heardOf takes what the client reports of what it is sent, and chooses how its
+// losses are made good: by redundancy where it takes that, else by an encode with
+// in-band FEC.
+func (p *Peer) heardOf(r plane.Reception) {
+	if r.Stream != p.outAudio {
+		return
+	}
+	p.mu.Lock()
+	p.repair.report(r.At, r.Expected, r.Lost)
+	depth, percent, sub := p.repair.depth(), p.repair.percent(), p.sub
+	p.mu.Unlock()
+	if p.takesRED {
+		p.redundancy.Store(int32(depth))
+	} else if sub != nil {
+		sub.SetLoss(percent)
+	}
 }

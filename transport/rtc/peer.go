@@ -41,6 +41,13 @@ type Peer struct {
 	keyFramesAsked atomic.Int64 // Unix time in nanoseconds of the last request for one
 	reported       bool         // the first reports are sent; owned by the feeder
 
+	// Of the sound that is sent. soundPT and takesRED are what was agreed on, set
+	// before there is media; redundancy is how many earlier packets each carries.
+	soundPT    uint8
+	takesRED   bool
+	redundancy atomic.Int32
+	spurt      run // what was sent last; owned by the feeder
+
 	done chan struct{}  // closed when everything of the peer is gone
 	work sync.WaitGroup // its goroutines; added to only while it has not ended
 
@@ -55,6 +62,7 @@ type Peer struct {
 	media   media
 	sub     subscription
 	timer   *time.Timer // of JoinTimeout
+	repair  repair
 	offer   *offer
 	answer  string
 	etag    string
@@ -334,7 +342,15 @@ func (p *Peer) linkStats() mixer.LinkStats {
 	}
 	p.mu.Lock()
 	way, sub := p.media, p.sub
+	lost, level := p.repair.lost, p.repair.level
 	p.mu.Unlock()
+	s.SentLossPercent = 100 * lost
+	switch {
+	case level > 0 && p.takesRED:
+		s.Repair = "red"
+	case level > 0:
+		s.Repair = "fec"
+	}
 	if way != nil {
 		s.RTT = way.link().RoundTrip
 	}

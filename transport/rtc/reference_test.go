@@ -243,6 +243,9 @@ func (m *pionMedia) Packet(stream int, payload []byte, pts time.Duration, marker
 	t.octets += uint32(len(payload))
 }
 
+// Redundant is never called: nobody tells the peer of a loss here.
+func (m *pionMedia) Redundant(int, []byte, time.Duration, bool) { panic("redundancy on pion's path") }
+
 func (m *pionMedia) Begun(stream int) bool { return m.outbound[stream].packets > 0 }
 func (m *pionMedia) Report()               { m.reported = true }
 

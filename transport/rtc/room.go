@@ -10,6 +10,7 @@ import (
 type room interface {
 	ID() string
 	CreatedAt() time.Time
+	Settings() (mixer.Settings, uint64)
 	Join(mixer.JoinConfig) (seat, error)
 	Subscribe(mixer.SubscribeConfig) (subscription, error)
 }
@@ -23,6 +24,7 @@ type seat interface {
 // subscription is what a peer needs of a mixer.Subscription.
 type subscription interface {
 	RequestKeyFrame()
+	SetLoss(percent int)
 	Rendition() string
 	Close()
 }

@@ -97,6 +97,12 @@ func (p *Peer) negotiate(ctx context.Context, pc *webrtc.PeerConnection, o *offe
 	if err != nil {
 		return err
 	}
+	settings, _ := p.room.Settings()
+	describeSound(desc, settings.Audio.Stereo)
+	text, err := desc.Marshal()
+	if err != nil {
+		return ErrSessionFailed.because("%w", err)
+	}
 	if p.ETag() == "" { // a restart changes no stream
 		if err := p.agree(pc, o, desc); err != nil {
 			return err
@@ -109,7 +115,7 @@ func (p *Peer) negotiate(ctx context.Context, pc *webrtc.PeerConnection, o *offe
 	if p.ended {
 		return ErrSessionEnded
 	}
-	p.answer, p.etag, p.offer = answer, newETag(), o
+	p.answer, p.etag, p.offer = string(text), newETag(), o
 	if !p.started && p.timer == nil {
 		p.timer = time.AfterFunc(p.gateway.cfg.JoinTimeout, func() { p.leave("join_timeout") })
 	}
@@ -172,6 +178,9 @@ func (p *Peer) agree(pc *webrtc.PeerConnection, o *offer, answer *sdp.SessionDes
 	}
 	t.Epoch = p.room.CreatedAt()
 	p.takers(t.Inbound)
+	if p.outAudio >= 0 {
+		p.soundPT, p.takesRED = t.Outbound[p.outAudio].PT, t.Outbound[p.outAudio].REDPT != 0
+	}
 	p.way().agree(pc, t)
 	return nil
 }

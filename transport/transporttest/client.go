@@ -31,6 +31,9 @@ type ClientConfig struct {
 	Audio, Video webrtc.RTPTransceiverDirection
 	// NoLevels leaves out the audio level extension (RFC 6464).
 	NoLevels bool
+	// RED offers audio with redundancy (RFC 2198) besides plain Opus, as Chromium
+	// does; its packets go to OnAudio as they are.
+	RED bool
 	// OnlyTCP offers no UDP: the client connects to the gateway by ICE-TCP.
 	OnlyTCP bool
 	// Renominates lets the client move to another of its candidates when that has
@@ -112,6 +115,14 @@ func clientAPI(cfg ClientConfig) (*webrtc.API, error) {
 	m, r := &webrtc.MediaEngine{}, &interceptor.Registry{}
 	if err := m.RegisterDefaultCodecs(); err != nil {
 		return nil, err
+	}
+	if cfg.RED {
+		red := webrtc.RTPCodecParameters{PayloadType: 63, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111",
+		}}
+		if err := m.RegisterCodec(red, webrtc.RTPCodecTypeAudio); err != nil {
+			return nil, err
+		}
 	}
 	if !cfg.NoLevels {
 		ext := webrtc.RTPHeaderExtensionCapability{URI: sdp.AudioLevelURI}
