@@ -215,7 +215,10 @@ func (c *audioCore) level(sc *scene, v *voice) float32 {
 	if !sc.levelling {
 		return 1
 	}
-	return 1
+	if v.heard {
+		v.leveller.Observe(&v.block)
+	}
+	return v.leveller.Gain()
 }
 
 // add adds a block to the sum.

@@ -16,6 +16,7 @@ type voice struct {
 	in         AudioIn
 	configured AudioInConfig
 	election   audio.Voice
+	leveller   audio.Leveller
 	block      pcm.Block // what the voice adds to the sum of this tick, if heard
 	gain       float32   // at the end of the last block
 	heard      bool      // block contributes to the sum of this tick
