@@ -32,9 +32,14 @@ type tuner struct {
 	n    int64     // samples so far
 	last complex128
 
+	turned float64 // radians by which the first tone has fallen back
+
 	// What it found since the last clear, at most: the change of the first tone
 	// from one block to the next as a share of it, and a sample that is left over.
 	Jump, Click float64
+	// Late is by how long the first tone comes later now than at the beginning, or
+	// earlier, followed by its phase; Least and Most are its bounds.
+	Late, Least, Most time.Duration
 	jumpAt      int64
 	clickAt     int64
 }
@@ -74,6 +79,9 @@ func (u *tuner) take(block []float32) {
 		if jump := cmplx.Abs(now-u.last) / cmplx.Abs(u.last); jump > u.Jump {
 			u.Jump, u.jumpAt = jump, u.n/pcm.Samples
 		}
+		u.turned -= cmplx.Phase(now / u.last)
+		u.Late = time.Duration(u.turned / (2 * math.Pi * u.hz[0]) * float64(time.Second))
+		u.Least, u.Most = min(u.Least, u.Late), max(u.Most, u.Late)
 	}
 	u.last = now
 	u.all = u.all[:copy(u.all, u.all[max(0, len(u.all)-len(u.taps)+1):])]
@@ -92,7 +100,7 @@ func (u *tuner) take(block []float32) {
 	u.n += int64(len(block))
 }
 
-func (u *tuner) clear() { u.Jump, u.Click = 0, 0 }
+func (u *tuner) clear() { u.Jump, u.Click, u.Least, u.Most = 0, 0, u.Late, u.Late }
 
 func (u *tuner) String() string {
 	return fmt.Sprintf("a jump of %.4f in block %d, a click of %.5f in block %d", u.Jump, u.jumpAt, u.Click, u.clickAt)
