@@ -25,10 +25,13 @@ const (
 	// way that has become another.
 	driftStray   = 4 * time.Millisecond
 	driftRestart = 6
-	// driftGrain is how far off the fastest packet of a step is at least, as clocks
-	// go. driftDoubt divides by how much the others came later.
+	// driftGrain is how far off the fastest packet of a step may be at least, as
+	// clocks go. Add to it by how much the others came later, part of it for jitter
+	// of packets by themselves, and of that of queues, which goes on for longer than
+	// a step, the more the worse it is: all from driftQueue on.
 	driftGrain = 20 * time.Microsecond
-	driftDoubt = 8
+	driftPart  = 1 / 8.
+	driftQueue = 0.1 // seconds
 )
 
 // drift measures by how much the sender's clock is fast: the slope of the
@@ -75,8 +78,9 @@ func (d *drift) add(at, transit time.Duration) {
 
 // close ends a step.
 func (d *drift) close() {
-	later := d.sum/time.Duration(d.count) - d.low.transit
-	p := point{d.low.at.Seconds(), d.low.transit.Seconds(), (driftGrain + later/driftDoubt).Seconds()}
+	later := (d.sum/time.Duration(d.count) - d.low.transit).Seconds()
+	doubt := driftGrain.Seconds() + later*(driftPart+later/driftQueue)
+	p := point{d.low.at.Seconds(), d.low.transit.Seconds(), doubt}
 	d.count = 0
 	if d.n >= driftFirst && math.Abs(d.fast.off(p)) > driftStray.Seconds()+4*p.doubt {
 		if d.stray++; d.stray < driftRestart {
@@ -106,9 +110,16 @@ func (d *drift) fit() {
 	older, newer := lay(points, first, middle), lay(points, middle, last)
 	// A clock is as fast in one half as in the other; a way that changed is not.
 	bend := max(math.Abs(older.slope-d.fast.slope), math.Abs(newer.slope-d.fast.slope))
-	if d.fast.xx > 0 && bend <= math.Abs(d.fast.slope)/2+driftLeast/2e6 {
-		d.believe(-d.fast.slope*1e6, 1e6/math.Sqrt(d.fast.xx), last-first)
+	if d.fast.xx == 0 || bend > math.Abs(d.fast.slope)/2+driftLeast/2e6 {
+		return
 	}
+	// The fastest packet of a step is late in jitter, by the more the worse that is,
+	// so that jitter which comes or goes looks like a slope.
+	worst := 0.0
+	for _, p := range points {
+		worst = max(worst, p.doubt)
+	}
+	d.believe(-d.fast.slope*1e6, 1e6*max(1/math.Sqrt(d.fast.xx), worst/4/(last-first)), last-first)
 }
 
 // believe takes a slope in ppm, its standard error and over how many seconds it

@@ -116,16 +116,21 @@ func listen(t testing.TB, b *Buffer, in []sound, phase, end time.Duration) []hea
 }
 
 // stretch answers by how much a caller that can cut out single periods of 8 ms,
-// at most every 40 ms, shortens a packet.
+// the more seldom the less there is to win, shortens a packet.
 func stretch(excess, samples int, now time.Duration, last *time.Duration) int {
 	const period = 8 * Rate / 1000
-	if *last >= 0 && now-*last < 40*ms {
+	every := 40 * ms
+	if excess > 0 {
+		every = min(max(1500*ms*300/time.Duration(excess), every), 500*ms)
+	}
+	if *last >= 0 && now-*last < every {
 		return 0
 	}
 	n := max(min(excess, period, samples-MinSamples), -period)
-	if n != 0 {
-		*last = now
+	if n >= 0 && n < MinSamples {
+		return 0
 	}
+	*last = now
 	return n
 }
 
