@@ -2,6 +2,9 @@ package metrics
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +88,31 @@ func TestPacketTotalsNeverGoBack(t *testing.T) {
 	wantFigures(t, m, "tutti_audio_packets_received_total 133", "tutti_audio_packets_lost_total 6")
 	join(t, r, "a", mixer.Both, &mixer.LinkStats{PacketsReceived: 1})
 	wantFigures(t, m, "tutti_audio_packets_received_total 134")
+}
+
+// TestSoundIsDocumented holds API.md to the figures of the sound, both ways.
+func TestSoundIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(tutti_[a-z_]+)").FindAllStringSubmatch(string(page), -1)
+	families, err := New(&fixed{}, "test").registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, f := range families {
+		shown[f.GetName()] = true
+		if name := f.GetName(); strings.HasPrefix(name, "tutti_audio_") && !slices.ContainsFunc(named, func(n []string) bool { return n[1] == name }) {
+			t.Errorf("API.md does not tell of %s", name)
+		}
+	}
+	for _, n := range named {
+		if !shown[n[1]] {
+			t.Errorf("API.md tells of %s, which is not there", n[1])
+		}
+	}
 }
 
 // endless is a sound without an end.
