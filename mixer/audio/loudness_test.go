@@ -54,6 +54,9 @@ func TestMeterOnTheSignalsOfTech3341(t *testing.T) {
 		{[]part{{10, -36}, {60, -23}, {10, -36}}, -23, false},                       // 3
 		{[]part{{10, -72}, {10, -36}, {60, -23}, {10, -36}, {10, -72}}, -23, false}, // 4
 		{[]part{{20, -26}, {20.1, -20}, {20, -26}}, -23, false},                     // 5
+		// Not of the table: without the absolute gate the silence would draw the
+		// relative one below what is quiet.
+		{[]part{{200, -75}, {20, -30}, {20, -44}}, -30, false},
 	} {
 		m := measured(2, c.parts...)
 		within(t, fmt.Sprintf("signal %d, integrated", n+1), m.Integrated(), c.want, 0.1)
