@@ -128,10 +128,17 @@ func TestLevellerDoesNotPump(t *testing.T) {
 		for _, db := range []float64{0, -20} {
 			var s seat
 			s.listen(0, 500, speaking(voice, db))
-			least, most := s.gainDB(), s.gainDB()
+			least, most, moved := s.gainDB(), s.gainDB(), 0
 			for n := 500; n < 3000; n++ {
+				before := s.last
 				s.hear(speaking(voice, db)(n))
 				least, most = min(least, s.gainDB()), max(most, s.gainDB())
+				if s.last != before {
+					moved++
+				}
+			}
+			if moved > 2500/50 {
+				t.Errorf("%s at %g dB: the gain moves in %d of 2500 blocks", file, db, moved)
 			}
 			if most-least >= 1 {
 				t.Errorf("%s at %g dB: the gain goes from %.2f to %.2f dB after 10 s", file, db, least, most)

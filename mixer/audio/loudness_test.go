@@ -22,13 +22,9 @@ func measured(channels int, parts ...part) *Meter {
 	m := &Meter{}
 	var b pcm.Block
 	b.SetChannels(channels)
-	frame := 0
 	for _, p := range parts {
+		fill(&b, 0, tone(1000, math.Pow(10, p.dbfs/20))) // a block is 20 whole periods
 		for range int(math.Round(p.seconds * 50)) {
-			fill(&b, 0, func(f, _ int) float64 {
-				return math.Pow(10, p.dbfs/20) * math.Sin(2*math.Pi*1000/pcm.Rate*float64(frame+f))
-			})
-			frame += pcm.Samples
 			m.Add(&b)
 		}
 	}
