@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -60,6 +61,7 @@ type window struct {
 	anon  float64 // MiB over the idle server
 	stats load.Stats
 	took  time.Duration
+	where string // the server's CPU went, where the meeting asks for it
 }
 
 // rate is in packets a second at each client.
@@ -75,8 +77,8 @@ func (w window) least() float64 { return float64(w.stats.Sound.Least) / w.took.S
 // take turns, and are compared turn by turn.
 func measureJanus(ctx context.Context, o options) error {
 	var ours, theirs []window
-	for range o.runs {
-		w, err := tuttiAssembly(ctx, o)
+	for i := range o.runs {
+		w, err := tuttiAssembly(ctx, o, i == o.runs-1)
 		if err != nil {
 			return fmt.Errorf("tutti: %w", err)
 		}
@@ -98,6 +100,7 @@ func measureJanus(ctx context.Context, o options) error {
 		packet = append(packet, ours[i].cpu/ours[i].rate()/(theirs[i].cpu/theirs[i].rate()))
 	}
 	fmt.Fprintf(o.out, "\nRatio of CPU, turn by turn: %s; for a packet that came: %s.\n", cpu.show(3), packet.show(3))
+	fmt.Fprintf(o.out, "Where Tutti's CPU goes, in %v after its last turn: %s.\n", o.seconds, ours[len(ours)-1].where)
 	fmt.Fprintln(o.out, "A server with less than 50 packets/s at each does not keep up: it is compared for less work than it was asked for.")
 	return nil
 }
@@ -114,13 +117,15 @@ func showWindows(o options, name string, all []window) {
 		cpu.show(3), memory.show(0), rate.show(2), least.show(2), lost.show(0), late.show(0), own.show(2))
 }
 
-func tuttiAssembly(ctx context.Context, o options) (window, error) {
+func tuttiAssembly(ctx context.Context, o options, profiled bool) (window, error) {
 	s, err := startServer(ctx, o)
 	if err != nil {
 		return window{}, err
 	}
 	defer s.stop()
-	return s.meeting(assembly, s.door("bench", "participants")).hold(ctx, o)
+	m := s.meeting(assembly, s.door("bench", "participants"))
+	m.profiled = profiled
+	return m.hold(ctx, o)
 }
 
 func janusAssembly(ctx context.Context, o options) (window, error) {
@@ -143,6 +148,9 @@ type meeting struct {
 	at     netip.Addr // where it takes media
 	join   load.Join
 	voice  func(i int) []speech.Packet // nil: voices
+	// profiled has the server profiled when it has been measured, since that costs it
+	// something.
+	profiled bool
 }
 
 // meeting answers one at this server.
@@ -188,5 +196,12 @@ func (m meeting) hold(ctx context.Context, o options) (w window, err error) {
 	w.stats, w.took = l.Stats(), time.Since(start)
 	w.own = (ownCPU() - own).Seconds() / w.took.Seconds()
 	w.cpu, w.anon = (after.cpu-before.cpu).Seconds()/w.took.Seconds(), after.anon-idle.anon
+	if err != nil || !m.profiled {
+		return w, err
+	}
+	w.where, err = profile(ctx, m.pid, o.seconds)
+	if errors.Is(err, errNoPerf) {
+		w.where, err = err.Error(), nil
+	}
 	return w, err
 }
