@@ -57,6 +57,7 @@ var parts = []part{
 	{"quiet", "two hundred rooms of two who are silent", measureQuiet},
 	{"mix", "the mixer alone, in virtual time, beside the bare libopus", measureMix},
 	{"jitter", "packets that come in with 100 ms of jitter", measureJitter},
+	{"repair", "speech to libwebrtc over a link that loses", measureRepair},
 	{"viewers", "three hundred watch one room", measureViewers},
 	{"hostile", "a hundred thousand hostile datagrams a second", measureHostile},
 	{"idle", "a thousand empty rooms", measureIdle},

@@ -47,6 +47,19 @@ export function trickleFragment(offer, candidates, complete) {
 }
 
 /**
+ * An offer that asks for both channels of a room's sound (RFC 7587, section 6.1):
+ * a browser that does not ask by itself mixes them down to one.
+ * @param {string} sdp
+ * @returns {string}
+ */
+export function hearStereo(sdp) {
+  const types = values(sdp, 'a=rtpmap:').filter((v) => / opus\/48000\/2$/i.test(v)).map((v) => v.split(' ')[0]);
+  return sdp.replace(/^a=fmtp:(\d+) (.*?)(?=\r?$)/gm, (line, type, parameters) => (
+    types.includes(type) && !/(^|;)\s*stereo=/.test(parameters) ? `a=fmtp:${type} ${parameters};stereo=1` : line
+  ));
+}
+
+/**
  * The codecs in order of preference: the wanted one first, the others as they
  * were (RTX and FEC keep their places behind it).
  * @template {{mimeType: string}} C

@@ -7,7 +7,7 @@
 import { KINDS } from './media.js';
 import { pause } from './retry.js';
 import { TuttiError } from './rest.js';
-import { preferCodec, trickleFragment } from './sdp.js';
+import { hearStereo, preferCodec, trickleFragment } from './sdp.js';
 
 /** @typedef {import('./media.js').LocalMedia} LocalMedia */
 
@@ -75,7 +75,8 @@ export class Session {
    */
   async open(endpoint, signal) {
     try {
-      await this.pc.setLocalDescription(await this.pc.createOffer());
+      const { sdp = '' } = await this.pc.createOffer();
+      await this.pc.setLocalDescription({ type: 'offer', sdp: hearStereo(sdp) });
       const offer = this.pc.localDescription?.sdp ?? '';
       const response = await this.#rest.send('POST', endpoint, { body: offer, type: 'application/sdp', signal });
       this.#etag = response.headers.get('ETag') ?? '';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { preferCodec, trickleFragment, values } from '../lib/sdp.js';
+import { hearStereo, preferCodec, trickleFragment, values } from '../lib/sdp.js';
 
 const OFFER = [
   'v=0', 'o=- 1 2 IN IP4 127.0.0.1', 's=-', 't=0 0', 'a=group:BUNDLE 0 1',
@@ -35,6 +35,16 @@ test('the end of candidates is told without any', () => {
   const fragment = trickleFragment(OFFER, [{ candidate: '', sdpMid: '0' }], true);
   assert.ok(fragment.endsWith('a=end-of-candidates\r\n'));
   assert.ok(!fragment.includes('a=candidate'));
+});
+
+test('both channels of Opus are asked for, once, and of nothing else', () => {
+  const lines = (...fmtp) => ['m=audio 9 UDP/TLS/RTP/SAVPF 111 63 109', 'a=rtpmap:111 opus/48000/2', ...fmtp, 'a=rtpmap:63 red/48000/2', ''].join('\r\n');
+  const asked = lines('a=fmtp:111 minptime=10;useinbandfec=1;stereo=1', 'a=fmtp:63 111/111');
+  assert.equal(hearStereo(lines('a=fmtp:111 minptime=10;useinbandfec=1', 'a=fmtp:63 111/111')), asked);
+  assert.equal(hearStereo(asked), asked);
+  assert.ok(hearStereo(lines('a=fmtp:111 sprop-stereo=0')).includes('a=fmtp:111 sprop-stereo=0;stereo=1\r\n'));
+  assert.equal(hearStereo(lines('a=fmtp:111 stereo=0')), lines('a=fmtp:111 stereo=0'));
+  assert.equal(hearStereo(OFFER), OFFER);
 });
 
 test('the wanted codec comes first and nothing is lost', () => {
