@@ -360,6 +360,7 @@ func (p *Peer) linkStats() mixer.LinkStats {
 	if p.audio != nil {
 		b := p.audio.buf.Stats()
 		s.JitterMS, s.BufferedMS = milliseconds(b.Jitter), milliseconds(b.Buffered)
+		s.TargetMS, s.DriftPPM = milliseconds(b.Target), b.DriftPPM
 		s.PacketsLost, s.PacketsLate, s.PacketsReceived = b.Lost, b.Late, b.Received
 	}
 	if p.video != nil {

@@ -118,7 +118,9 @@ func testMediaFlows(t *testing.T, build func(Config) (*Gateway, error), least in
 		if marker.Load() < 230 {
 			t.Errorf("%d of 250 pictures ended at the client", marker.Load())
 		}
-		if n := origins[mixer.Voice]; n < 450 {
+		// What is lost, one packet in twenty, touches two blocks where these are not in
+		// step with the packets any more.
+		if n := origins[mixer.Voice] + origins[mixer.Stretched]; n < 430 || n+origins[mixer.Recovered] < 460 {
 			t.Errorf("blocks by origin: %v", origins)
 		}
 		// What was sent again comes in one go, of which the mailbox keeps the newest:

@@ -155,9 +155,10 @@ func (a *audioIn) pushRedundant(p *plane.Packet, opus uint8) {
 	a.push(p)
 }
 
-// pushRepair takes a packet that another one carried once more.
+// pushRepair takes a packet that another one carried once more: most of them are
+// there already.
 func (a *audioIn) pushRepair(seq uint16, timestamp uint32, payload []byte, at time.Time) {
 	if n, ok := a.samples(payload); ok {
-		a.buf.Push(at, seq, timestamp, n, payload)
+		a.buf.PushRepair(at, seq, timestamp, n, payload)
 	}
 }

@@ -276,8 +276,13 @@ func TestInboundRedundancyRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.pushRedundant(&plane.Packet{At: time.Unix(1000, 0), Packet: rtp.Packet{Header: rtp.Header{SequenceNumber: 7, Timestamp: 9600}, Payload: c.payload}}, 111)
-		if s := a.buf.Stats(); s.Received != c.received || a.badCount.Load() != c.bad {
+		send := func(seq uint16, payload []byte) *plane.Packet {
+			h := rtp.Header{SequenceNumber: seq, Timestamp: 960 * uint32(seq)}
+			return &plane.Packet{At: time.Unix(1000, 0), Packet: rtp.Packet{Header: h, Payload: payload}}
+		}
+		a.push(send(5, []byte{20, 1})) // and 6 is lost
+		a.pushRedundant(send(7, c.payload), 111)
+		if s := a.buf.Stats(); s.Received != 1+c.received || a.badCount.Load() != c.bad {
 			t.Errorf("%s: %d received, %d refused", name, s.Received, a.badCount.Load())
 		}
 	}

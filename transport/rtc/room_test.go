@@ -94,6 +94,7 @@ func newHall(t *testing.T, link transporttest.Link) *hall {
 	host, err := h.net.Host("10.0.0.1")
 	must(err)
 	s := mixer.DefaultSettings()
+	s.Audio.Levelling = false // tones are to come out as loud as they went in
 	s.Canvas = mixer.Canvas{Width: 320, Height: 180, FPS: 10, Background: "#000000"}
 	s.Renditions[0] = mixer.Rendition{Name: "sd", Width: 320, Height: 180, FPS: 10, BitrateBPS: 300_000}
 	h.room, err = h.rooms.Create("r1", s)
@@ -347,7 +348,9 @@ func TestRoomOverLossyNetwork(t *testing.T) {
 			}
 			longest = max(longest, time.Since(last))
 		}
-		if longest > 100*time.Millisecond {
+		// Who is alone hears silence, of which a packet comes every 400 ms, and one in
+		// twenty is lost.
+		if longest > time.Second {
 			t.Errorf("alice heard nothing for %v", longest)
 		}
 		time.Sleep(2 * time.Second)
