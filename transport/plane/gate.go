@@ -56,6 +56,10 @@ func (g *gate) stops(n int) bool {
 	return true
 }
 
+// MaySend reports whether SendUntil lets media go now, for who sends by other
+// sockets.
+func (p *Plane) MaySend() bool { return p.gate.look() == gateOpen }
+
 // SendUntil bounds the time in which media are sent: until boot, by
 // CLOCK_BOOTTIME. 0 stops them at once, also what a client on TCP has not taken
 // yet. Before the first call there is no bound. RTP and RTCP are stopped and

@@ -110,6 +110,10 @@ func (g *Gateway) Media() plane.Stats { return g.plane.Stats() }
 // CLOCK_BOOTTIME; 0 stops them at once. Before the first call there is no bound.
 func (g *Gateway) SendUntil(boot time.Duration) { g.plane.SendUntil(boot) }
 
+// MaySend reports whether SendUntil lets media go now, for who sends by other
+// sockets.
+func (g *Gateway) MaySend() bool { return g.plane.MaySend() }
+
 // Addresses answers the UDP addresses that are bound.
 func (g *Gateway) Addresses() []string { return g.socket.addresses() }
 
