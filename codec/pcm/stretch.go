@@ -186,11 +186,14 @@ func (m *match) good(x []float32, likeness float64) bool {
 	return m.likeness >= likeness
 }
 
+// Quiet reports whether a sound is silence to whoever hears it: below -58 dBov.
+func Quiet(sound []float32) bool { return power(sound) <= quietPower }
+
 // power answers the mean square.
 func power(x []float32) float64 {
 	var sum float32
 	for _, s := range x {
 		sum += s * s
 	}
-	return float64(sum) / float64(len(x))
+	return float64(sum) / float64(max(1, len(x)))
 }

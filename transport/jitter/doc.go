@@ -10,8 +10,11 @@
 // packet's wait is the time since the earliest moment at which it could have
 // arrived. The target is the 97th percentile of that variation plus a small
 // margin. Delay grows where a packet is late: concealment is played in its
-// place and the packet after it. Delay shrinks by dropping single packets, in
-// silence at once, in speech the more seldom the less there is to win.
+// place and the packet after it. Beyond that the buffer only says with each
+// packet what there is too much or too little (Packet.Excess), for its caller to
+// stretch the sound, and by how much the sender's clock is off (Packet.DriftPPM,
+// Steering), for its caller to resample it. Nothing is dropped but what exceeds
+// the bound.
 //
 // Assembler puts frames of VP8 together, waits a bounded time for what is
 // missing and, when it does not come, delivers nothing until the next key

@@ -121,7 +121,7 @@ func stretch(excess, samples int, now time.Duration, last *time.Duration) int {
 	const period = 8 * Rate / 1000
 	every := 40 * ms
 	if excess > 0 {
-		every = min(max(1500*ms*300/time.Duration(excess), every), 500*ms)
+		every = min(max(1200*ms*300/time.Duration(excess), every), 500*ms)
 	}
 	if *last >= 0 && now-*last < every {
 		return 0
