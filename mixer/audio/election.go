@@ -5,7 +5,6 @@
 package audio
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -29,25 +28,35 @@ const (
 	// incumbent is by how many dB a newcomer must be louder than one who is
 	// heard already to take the place.
 	incumbent = 6.0
+	// pause is how long somebody may be silent before all who sound go first:
+	// longer than between words.
+	pause  = 300 * time.Millisecond
+	paused = 60.0 // dB
+	// droning is by how many dB a steady noise, in which nothing sounded like a
+	// voice lately, stands back behind those who may be speaking.
+	droning = 12.0
 )
 
 // Voice is what an election knows of one participant. The zero value is one
 // who was never heard.
 type Voice struct {
 	level        float64 // envelope in dBov: rises at once, falls by release
-	seen         time.Time
-	lastActive   time.Time
-	lastSpeaking time.Time
 	elected      bool
+	lastActive   time.Time
+	activity     activity // by which the floor goes
+	seen         time.Time
+	lastSpeaking time.Time
 }
 
 // Observe tells the loudness of the voice's newest block, in dBov.
 func (v *Voice) Observe(now time.Time, dbov float64) {
-	fall := pcm.SilenceDBOV
-	if !v.seen.IsZero() {
-		fall = v.level - release*now.Sub(v.seen).Seconds()
+	if dbov < v.level && !v.seen.IsZero() {
+		v.level = max(dbov, v.level-release*float64(now.Sub(v.seen))/float64(time.Second), pcm.SilenceDBOV)
+	} else {
+		v.level = max(dbov, pcm.SilenceDBOV)
 	}
-	v.level, v.seen = max(dbov, fall, pcm.SilenceDBOV), now
+	v.seen = now
+	v.activity.observe(dbov)
 	if dbov >= ActiveDBOV {
 		v.lastActive = now
 	}
@@ -73,38 +82,72 @@ func (v *Voice) Speaking(now time.Time) bool {
 }
 
 // Election chooses who is heard: the loudest of those who were active lately.
+// Who begins to sound is heard from that very block on if there is a place, or
+// if one is held by somebody clearly fainter or silent meanwhile.
 type Election struct {
-	running []*Voice // scratch
+	first []ranked // scratch: those chosen so far, best first
+}
+
+type ranked struct {
+	voice *Voice
+	rank  float64
 }
 
 // Elect chooses at most most of the voices, all if it is 0. Voices that were
 // not active within Hold are never chosen, but with most 0.
 func (e *Election) Elect(now time.Time, voices []*Voice, most int) {
-	e.running = e.running[:0]
+	if most <= 0 {
+		for _, v := range voices {
+			v.elected = true
+		}
+		return
+	}
+	e.first = e.first[:0]
+	held := now.Add(-Hold)
 	for _, v := range voices {
-		active := !v.lastActive.IsZero() && now.Sub(v.lastActive) < Hold
-		if most > 0 && !active {
-			v.elected = false
-			continue
-		}
-		e.running = append(e.running, v)
-	}
-	if most > 0 && len(e.running) > most {
-		slices.SortStableFunc(e.running, func(a, b *Voice) int { return cmp.Compare(b.rank(), a.rank()) })
-		for _, v := range e.running[most:] {
+		if v.lastActive.After(held) {
+			e.insert(ranked{v, v.rank(now)}, most)
+		} else if v.elected {
 			v.elected = false
 		}
-		e.running = e.running[:most]
 	}
-	for _, v := range e.running {
-		v.elected = true
+	for _, r := range e.first {
+		r.voice.elected = true
 	}
-	clear(e.running) // a participant who has left must not be kept in memory
+	clear(e.first) // a participant who has left must not be kept in memory
 }
 
-func (v *Voice) rank() float64 {
-	if v.elected {
-		return v.level + incumbent
+// insert puts a voice in its place among the first. Who does not get in, or
+// falls out, is not elected; of equals the earlier goes first.
+func (e *Election) insert(r ranked, most int) {
+	if len(e.first) == most {
+		last := &e.first[most-1]
+		if r.rank <= last.rank {
+			r.voice.elected = false
+			return
+		}
+		last.voice.elected = false
+		e.first = e.first[:most-1]
 	}
-	return v.level
+	i := len(e.first)
+	for i > 0 && e.first[i-1].rank < r.rank {
+		i--
+	}
+	e.first = slices.Insert(e.first, i, r)
+}
+
+// rank answers by what places are given: the level in dBov, and what speaks
+// for or against the voice.
+func (v *Voice) rank(now time.Time) float64 {
+	rank := v.level
+	if v.elected {
+		rank += incumbent
+	}
+	if v.activity.sounding == 0 {
+		rank -= droning
+	}
+	if now.Sub(v.lastActive) >= pause {
+		rank -= paused
+	}
+	return rank
 }

@@ -1,7 +1,10 @@
 package audio
 
 import (
+	"cmp"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,18 +86,132 @@ func TestElectionKeepsTheIncumbent(t *testing.T) {
 	}
 }
 
-func TestElectionAndSpeakerAllocateNothing(t *testing.T) {
-	voices := make([]*Voice, 50)
-	for i := range voices {
-		voices[i] = &Voice{}
+// sentence lets one voice say a sentence while the others are as loud as told,
+// and answers at which of its blocks it was heard.
+func (r *round) sentence(t *testing.T, voice int, others ...float64) (heard []bool) {
+	for i, said := range sentences(t)[voice][0] {
+		for j, v := range r.voices {
+			if j == voice {
+				v.Observe(at(r.n), said)
+			} else {
+				v.Observe(at(r.n), others[j]-3*float64(i%7)) // up and down, as voices go
+			}
+		}
+		r.Elect(at(r.n), r.voices, r.most)
+		r.n++
+		heard = append(heard, r.voices[voice].Elected())
 	}
+	return heard
+}
+
+// round is an election among a few, block by block.
+type round struct {
+	Election
+	voices  []*Voice
+	most, n int
+}
+
+// Nobody's first syllable is cut: not where there is a place, nor where those
+// who had the places are silent or clearly fainter.
+func TestElectionHearsTheFirstSyllable(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		most   int
+		before float64 // how loud the others were
+		now    float64 // and are
+	}{
+		{"a free place", 3, -20, -20},
+		{"the others paused", 2, -10, pcm.SilenceDBOV},
+		{"the others are faint", 2, -58, -58},
+	} {
+		r := &round{voices: newVoices(3), most: c.most}
+		for ; r.n < 50; r.n++ {
+			for j, v := range r.voices[:2] {
+				v.Observe(at(r.n), c.before-float64(r.n%7)-float64(j))
+			}
+			r.voices[2].Observe(at(r.n), pcm.SilenceDBOV)
+			r.Elect(at(r.n), r.voices, c.most)
+		}
+		for end := r.n + 20; r.n < end && c.now < -100; r.n++ { // the pause before one replies
+			for _, v := range r.voices {
+				v.Observe(at(r.n), c.now)
+			}
+			r.Elect(at(r.n), r.voices, c.most)
+		}
+		for i, heard := range r.sentence(t, 2, c.now, c.now) {
+			if !heard && i < 50 {
+				t.Errorf("%s: not heard in block %d", c.name, i)
+				break
+			}
+		}
+	}
+}
+
+// Steady noises do not keep somebody fainter, who speaks, from being heard;
+// among themselves the louder goes first.
+func TestElectionPrefersVoicesToFans(t *testing.T) {
+	r := &round{voices: newVoices(3), most: 1}
+	for i, said := range ramble(t, 0, 10*time.Second) {
+		r.voices[0].Observe(at(r.n), said-10)
+		r.voices[1].Observe(at(r.n), -32)
+		r.voices[2].Observe(at(r.n), -30)
+		r.Elect(at(r.n), r.voices, 1)
+		r.n++
+		if i > 100 && !r.voices[0].Elected() {
+			t.Fatalf("a fan is heard instead of a voice in block %d", i)
+		}
+	}
+	for range 200 {
+		r.voices[0].Observe(at(r.n), pcm.SilenceDBOV)
+		r.voices[1].Observe(at(r.n), -32)
+		r.voices[2].Observe(at(r.n), -20)
+		r.Elect(at(r.n), r.voices, 1)
+		r.n++
+	}
+	if !r.voices[2].Elected() {
+		t.Error("with nobody speaking the loudest noise is not heard")
+	}
+}
+
+// The same as by sorting everybody, which takes too long among a thousand.
+func TestElectionIsASort(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	voices, e := newVoices(200), Election{}
+	for n := range 300 {
+		for _, v := range voices {
+			if rng.IntN(3) > 0 {
+				v.Observe(at(n), -10-float64(rng.IntN(80)))
+			}
+		}
+		most := rng.IntN(len(voices) + 20)
+		var want []*Voice
+		for _, v := range voices {
+			if most == 0 || !v.lastActive.IsZero() && at(n).Sub(v.lastActive) < Hold {
+				want = append(want, v)
+			}
+		}
+		slices.SortStableFunc(want, func(a, b *Voice) int { return cmp.Compare(b.rank(at(n)), a.rank(at(n))) })
+		if most > 0 {
+			want = want[:min(most, len(want))]
+		}
+		e.Elect(at(n), voices, most)
+		for i, v := range voices {
+			if v.Elected() != slices.Contains(want, v) {
+				t.Fatalf("round %d, %d of %d: voice %d is elected: %v", n, most, len(voices), i, v.Elected())
+			}
+		}
+	}
+}
+
+func TestElectionAndSpeakerAllocateNothing(t *testing.T) {
+	voices, said := newVoices(50), sentences(t)[0][0]
 	var e Election
 	var s Speaker
 	n := 0
 	if got := testing.AllocsPerRun(100, func() {
 		n++
 		for i, v := range voices {
-			v.Observe(at(n), -20-float64(i))
+			v.Observe(at(n), said[(n+i)%len(said)])
 		}
 		e.Elect(at(n), voices, 8)
 		s.Observe(at(n), voices)
