@@ -227,6 +227,8 @@ func TestRefusedSounds(t *testing.T) {
 	} {
 		send(query, "5").problem(400, "invalid_query", field)
 	}
+	// What takes no sounds takes nothing as large as one either.
+	h.do("PUT", "/v1/rooms/r1", h.admin(), strings.Repeat(" ", 100<<10), "Content-Type: "+typeOgg).problem(413, "body_too_large", "")
 	h.do("POST", "/v1/rooms/none/announcements", h.admin(), "5", "Content-Type: "+typeOgg).problem(404, "room_not_found", "")
 	if n := h.sounds.open(); n != 0 {
 		t.Errorf("%d sounds are open", n)
