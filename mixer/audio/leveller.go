@@ -8,8 +8,9 @@ import (
 
 // TargetLUFS is the loudness that every voice is brought to. The -23 LUFS of
 // EBU R128 are for rooms in which one can turn up; on a telephone that is too
-// quiet. At -18 the peaks of one voice alone would work the limiter. At -20
-// they lie near -5 dBFS, and three at once stay below the ceiling mostly.
+// quiet. At -20 the limiter has next to nothing to do for one voice alone: the
+// true peaks of the eight in assets/speech come to lie between -3.6 and 0.2 dBTP.
+// At -18 it would work in most sentences.
 const TargetLUFS = -20.0
 
 // How a Leveller judges.

@@ -251,7 +251,7 @@ func TestLevellerFollowsAChange(t *testing.T) {
 	for _, c := range []struct {
 		from, to float64
 		blocks   int
-	}{{0, -15, 800}, {-15, 0, 500}, {10, -10, 950}} {
+	}{{0, -15, 620}, {-15, 0, 500}, {10, -10, 950}} {
 		var s seat
 		s.listen(0, 600, speaking(voice, c.from))
 		s.listen(600, 600+c.blocks, speaking(voice, c.to))
