@@ -73,7 +73,11 @@ func TestAnnouncementIsHeardByAll(t *testing.T) {
 		time.Sleep(time.Second)
 		a.Stop()
 		time.Sleep(time.Second)
-		<-ended
+		select {
+		case <-ended:
+		default:
+			t.Fatal("it has not ended")
+		}
 		if !source.closed {
 			t.Error("the source was not closed")
 		}

@@ -23,7 +23,11 @@ import (
 type encoders struct{}
 
 func (encoders) NewAudioEncoder(c mixer.AudioEncoderConfig) (mixer.AudioEncoder, error) {
-	return opus.NewEncoder(opus.EncoderConfig{Channels: c.Channels, BitrateBPS: c.BitrateBPS, Application: opus.Audio})
+	e := opus.EncoderConfig{Channels: c.Channels, BitrateBPS: c.BitrateBPS, Application: opus.Audio}
+	if c.LossPercent > 0 {
+		e.Application, e.FEC, e.PacketLossPercent = opus.VoIP, true, c.LossPercent
+	}
+	return opus.NewEncoder(e)
 }
 
 func (encoders) NewVideoEncoder(mixer.VideoEncoderConfig) (mixer.VideoEncoder, error) {

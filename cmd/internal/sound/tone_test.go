@@ -40,8 +40,8 @@ type tuner struct {
 	// Late is by how long the first tone comes later now than at the beginning, or
 	// earlier, followed by its phase; Least and Most are its bounds.
 	Late, Least, Most time.Duration
-	jumpAt      int64
-	clickAt     int64
+	jumpAt            int64
+	clickAt           int64
 }
 
 var hann = func() (w [pcm.Samples]float64) {
