@@ -31,7 +31,7 @@ import (
 // The link to the listeners.
 const (
 	repairDelay = 20 * time.Millisecond // each way
-	repairAdapt = 15 * time.Second      // libwebrtc reports every 2.5 to 7.5 s
+	repairAdapt = 12 * time.Second      // libwebrtc reports every 2.5 to 7.5 s
 )
 
 // repairLosses are the shares that are lost on the way out.
@@ -249,8 +249,10 @@ func (h heard) minus(o heard) heard {
 	}
 }
 
-func (h heard) concealed() float64              { return h.ConcealedSamples / h.TotalSamplesReceived }
-func (h heard) delay() float64                  { return 1000 * h.JitterBufferDelay / h.JitterBufferEmittedCount }
+func (h heard) concealed() float64 { return h.ConcealedSamples / h.TotalSamplesReceived }
+
+func (h heard) delay() float64 { return 1000 * h.JitterBufferDelay / h.JitterBufferEmittedCount }
+
 func (h heard) rate(over time.Duration) float64 { return 8 * h.BytesReceived / over.Seconds() / 1000 }
 
 // listen answers what a listener heard once the server knew its loss.

@@ -18,8 +18,8 @@ func TestRepairIsInThePackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, channels := range []int{1, 2} {
-		for _, rate := range []int{12_000, 16_000, 20_000, 24_000, 32_000, 64_000, 128_000} {
-			for _, loss := range []int{0, 1, 5, 10, 20, 30} {
+		for _, rate := range []int{12_000, 20_000, 32_000, 128_000} {
+			for _, loss := range []int{0, 1, 10, 30} {
 				c := mixer.AudioEncoderConfig{Channels: channels, BitrateBPS: rate, LossPercent: loss}
 				share, bps := encodeSpeech(t, c, voice)
 				if loss == 0 && share > 0 || loss > 0 && share < 0.8 {

@@ -270,7 +270,7 @@ func TestInboundRedundancyRefused(t *testing.T) {
 		"an empty block":        {[]byte{0x80 | 111, 15, 0, 0, 111, 20, 1}, 1, 0},
 		"the primary alone":     {[]byte{111, 20, 1}, 1, 0},
 		"one and the primary":   {[]byte{0x80 | 111, 15, 0, 2, 111, 20, 1, 20, 1}, 2, 0},
-		"without end":           {bytes.Repeat([]byte{0x80 | 111, 15, 0, 0}, redBlocks), 0, 1},
+		"too many":              {append(bytes.Repeat([]byte{0x80 | 111, 15, 0, 0}, redBlocks), 111, 20, 1), 0, 1},
 	} {
 		a, err := newAudioIn(fakeCodecs())
 		if err != nil {

@@ -42,9 +42,7 @@ func (r *repair) report(at time.Time, expected int, lost float64) {
 		memory = riseMemory
 	}
 	weight := float64(min(max(expected, 0), maxExpected))
-	if weight > 0 {
-		r.lost += (lost - r.lost) * weight / (weight + memory)
-	}
+	r.lost += (lost - r.lost) * weight / (weight + memory)
 	for r.level+1 < len(repairLevels) && r.lost >= repairLevels[r.level+1].enter {
 		r.level, r.since = r.level+1, at
 	}
