@@ -64,7 +64,7 @@ func amplitude(samples []float32, hz float64) float64 {
 // distortion answers the total harmonic distortion of a tone.
 func distortion(samples []float32, hz float64) float64 {
 	var sum float64
-	for k := 2.0; k*hz < 20000; k++ {
+	for k := 2.0; k <= 20 && k*hz < 20000; k++ {
 		sum += math.Pow(amplitude(samples, k*hz), 2)
 	}
 	return math.Sqrt(sum) / amplitude(samples, hz)
@@ -135,7 +135,7 @@ func TestLimiterNeverExceeds(t *testing.T) {
 		for name, s := range wild(loud) {
 			for channels := 1; channels <= 2; channels++ {
 				var l Limiter
-				if got := dbtp(limited(&l, channels, 40, s), channels); got > -1+0.05 {
+				if got := dbtp(limited(&l, channels, 25, s), channels); got > -1+0.05 {
 					t.Errorf("%s at %g, %d channels: %.3f dBTP", name, loud, channels, got)
 				}
 			}
