@@ -198,7 +198,7 @@ func TestPauseIsSilence(t *testing.T) {
 func TestDriftForAnHour(t *testing.T) {
 	const settled = 2 * time.Minute // until 10 ppm are recognised and steered to
 	for _, ppm := range []float64{-500, -100, 10.4, 100, 500} {
-		for phase := 1 * ms; phase < 20*ms; phase += 9 * ms {
+		for _, phase := range []time.Duration{1 * ms, 10 * ms} {
 			sent := speech(180000, 20*ms, ppm)
 			b := NewBuffer(Config{})
 			r := random(5)
