@@ -51,8 +51,11 @@ func TestPolicy(t *testing.T) {
 		"DELETE /v1/rooms/:room/recordings/:recording":          moderate,
 		"GET /v1/rooms/:room/recordings/:recording/files/:file": moderate,
 		"GET /v1/rooms/:room/live.webm":                         watch, "GET /v1/rooms/:room/events": watch,
-		"POST /v1/rooms/:room/forwarders": moderate, "POST /v1/rooms/:room/announcements": moderate,
-		"GET /v1/rooms/:room/announcements": moderate, "GET /v1/rooms/:room/announcements/:announcement": moderate,
+		"GET /v1/rooms/:room/forwarders": moderate, "POST /v1/rooms/:room/forwarders": moderate,
+		"GET /v1/rooms/:room/forwarders/:forwarder": moderate, "DELETE /v1/rooms/:room/forwarders/:forwarder": moderate,
+		"GET /v1/rooms/:room/forwarders/:forwarder/sdp": moderate,
+		"POST /v1/rooms/:room/announcements":            moderate,
+		"GET /v1/rooms/:room/announcements":             moderate, "GET /v1/rooms/:room/announcements/:announcement": moderate,
 		"PATCH /v1/rooms/:room/announcements/:announcement": moderate, "DELETE /v1/rooms/:room/announcements/:announcement": moderate,
 		"GET /v1/events": a, "GET /v1/nodes": a, "PATCH /v1/nodes/:node": a, "GET /v1/route": a, "POST /v1/tokens": a,
 	}

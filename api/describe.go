@@ -55,6 +55,7 @@ type view struct {
 	people     []mixer.Attributes
 	bearers    [][32]byte // of them; zero without a token
 	recordings []cluster.Recording
+	forwarders []cluster.Forwarder
 	seq        uint64
 	version    uint64
 }
@@ -66,6 +67,9 @@ func (h *host) view(r *mixer.Room, kept int) view {
 	v.bearers = h.s.owners.bearers(r.ID(), v.people)
 	if h.s.cfg.Running != nil {
 		v.recordings = h.s.cfg.Running.Running(r.ID())
+	}
+	if h.s.cfg.Forwarding != nil {
+		v.forwarders = h.s.cfg.Forwarding.Running(r.ID())
 	}
 	v.seq = (h.s.cfg.Events.LastOf(r.ID())/seqStep + 2) * seqStep
 	d := digest(1)
@@ -83,6 +87,10 @@ func (h *host) view(r *mixer.Room, kept int) view {
 		d.text(rec.ID)
 		d.add(uint64(rec.NextFile), paused, uint64(rec.DurationS/durationStep), uint64(rec.CutS))
 	}
+	for _, f := range v.forwarders { // nothing of one changes
+		d.text(f.ID)
+	}
+	d.add(uint64(len(v.recordings)), uint64(len(v.forwarders)))
 	v.version = uint64(d) | 1 // 0 is that of nothing
 	return v
 }
@@ -101,6 +109,7 @@ func (v *view) describe(created time.Time, kept map[string]cluster.Attributes) c
 	}
 	return cluster.Room{
 		ID: v.room.ID(), Settings: v.settings, CreatedAt: created.UTC(), Seq: v.seq, Participants: people, Recordings: v.recordings,
+		Forwarders: v.forwarders,
 	}
 }
 
@@ -130,11 +139,7 @@ func (h *host) resumed(room, session string, p *principal) (cluster.Attributes, 
 		return cluster.Attributes{}, false
 	}
 	a, has := n.kept[session]
-	bearer := ""
-	if p.hash != [32]byte{} {
-		bearer = hex.EncodeToString(p.hash[:])
-	}
-	if !has || subtle.ConstantTimeCompare([]byte(a.Bearer), []byte(bearer)) != 1 {
+	if !has || subtle.ConstantTimeCompare([]byte(a.Bearer), []byte(p.bearer())) != 1 {
 		return cluster.Attributes{}, false
 	}
 	return a, true

@@ -62,6 +62,7 @@ var problems = map[string]kind{
 	"recording_not_found":    {404, "There is no such recording"},
 	"file_not_found":         {404, "There is no such file"},
 	"announcement_not_found": {404, "There is no such announcement"},
+	"forwarder_not_found":    {404, "There is no such forwarder"},
 	"node_not_found":         {404, "There is no such node"},
 
 	"room_exists":        {409, "The room exists already"},
@@ -73,6 +74,7 @@ var problems = map[string]kind{
 	"too_many_recordings":    {409, "All the recordings run that may"},
 	"announcement_exists":    {409, "The announcement plays already"},
 	"too_many_announcements": {409, "The room plays all the announcements that it may"},
+	"too_many_forwarders":    {409, "All the forwarders run that may"},
 	"stale_epoch":            {409, "The room has changed its node meanwhile"},
 
 	"room_closed":            {410, "The room has been closed"},

@@ -46,6 +46,7 @@ type harness struct {
 	recordings *fakeRecordings
 	live       *fakeLive
 	sounds     *fakeSounds
+	forwarders *fakeForwarders
 	key        auth.Key
 	log        *lockedBuffer
 }
@@ -55,7 +56,7 @@ const secret = "a secret that is long enough for HS256"
 func newHarness(t testing.TB, change func(*Config)) *harness {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
-	h := &harness{t: t, gateway: &fakeGateway{sessions: map[sessionKey]*fakeSession{}}, recordings: &fakeRecordings{}, live: &fakeLive{}, sounds: &fakeSounds{}, log: &lockedBuffer{}}
+	h := &harness{t: t, gateway: &fakeGateway{sessions: map[sessionKey]*fakeSession{}}, recordings: &fakeRecordings{}, live: &fakeLive{}, sounds: &fakeSounds{}, forwarders: &fakeForwarders{}, log: &lockedBuffer{}}
 	h.hub = events.New(events.Config{})
 	var err error
 	if h.rooms, err = mixer.NewRooms(mixer.Config{Codecs: &mixertest.Codecs{}, OnEvent: h.hub.Publish}); err != nil {
@@ -69,7 +70,7 @@ func newHarness(t testing.TB, change func(*Config)) *harness {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Rooms: h.rooms, Gateway: h.gateway, Recordings: h.recordings, Live: h.live, Sounds: h.sounds, MaxUpload: 200 << 10, Auth: verifier,
+		Rooms: h.rooms, Gateway: h.gateway, Recordings: h.recordings, Live: h.live, Sounds: h.sounds, Forwarders: h.forwarders, MaxUpload: 200 << 10, Auth: verifier,
 		Events: h.hub, Metrics: metrics.New(h.rooms, "test"), Version: "test", Node: "node-1",
 		WebPolicy: "default-src 'self'; media-src 'self' blob:",
 		Web:       fstest.MapFS{"index.html": {Data: []byte("<!doctype html>hello")}, "lib/a.js": {Data: []byte("export {}")}, "lib/index.html": {Data: []byte("in lib")}},

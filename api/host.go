@@ -219,6 +219,7 @@ func (s *Server) save(ctx context.Context, room string) {
 // One that is here already is left as it is.
 func (h *host) Restore(ctx context.Context, was cluster.Room, planned bool) error {
 	if old := h.halfOf(was.ID); old != nil {
+		h.handOver(was.ID) // without a word: they go on at once
 		old.Close("moved") // it comes back before all have left
 	}
 	n, err := h.enter(ctx, was.ID)
@@ -242,10 +243,35 @@ func (h *host) Restore(ctx context.Context, was cluster.Room, planned bool) erro
 			h.s.log.Error("recording does not go on", "room", was.ID, "recording", rec.ID, "error", err)
 		}
 	}
+	h.forward(r, was.Forwarders, planned)
 	until := h.s.cfg.Now().Add(keepAttributes)
 	return h.settle(was.ID, n, r, func(n *home) {
 		n.created, n.rule, n.kept, n.keptUntil = was.CreatedAt, was.Rule, maps.Clone(was.Participants), until
 	})
+}
+
+// forward lets forwarders go on in a room that has come: in a planned move when the
+// old half ends its own, so that a receiver has one or the other.
+func (h *host) forward(r *mixer.Room, list []cluster.Forwarder, planned bool) {
+	after := time.Duration(0)
+	if planned {
+		after = leaveAfter
+	}
+	for _, f := range list {
+		if h.s.cfg.Forwarding == nil {
+			return
+		}
+		if err := h.s.cfg.Forwarding.Continue(r, f, after); err != nil {
+			h.s.log.Error("forwarder does not go on", "room", r.ID(), "forwarder", f.ID, "error", err)
+		}
+	}
+}
+
+// handOver ends what goes on elsewhere of a room's forwarders.
+func (h *host) handOver(room string) {
+	if h.s.cfg.Forwarding != nil {
+		h.s.cfg.Forwarding.HandOver(room)
+	}
 }
 
 // halfOf answers the old half of a room that has moved, or nil.
@@ -300,6 +326,7 @@ func (h *host) seeOff(r *mixer.Room) {
 			if h.s.cfg.Running != nil {
 				h.s.cfg.Running.HandOver(r.ID())
 			}
+			h.handOver(r.ID())
 		case <-look.C:
 			if !left || r.Stats().Participants > 0 {
 				continue
@@ -339,6 +366,7 @@ func (h *host) abandon(r *mixer.Room, reason string) {
 	if h.s.cfg.Running != nil {
 		h.s.cfg.Running.Abandon(r.ID())
 	}
+	h.handOver(r.ID())
 	r.Drop(reason)
 }
 

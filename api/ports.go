@@ -108,6 +108,55 @@ type RunningRecordings interface {
 	Abandon(room string)
 }
 
+// ForwarderOptions is what a forwarder is asked to be.
+type ForwarderOptions struct {
+	Host                 string
+	AudioPort, VideoPort int // 0: not that kind
+	Rendition            string
+	RTCPMux              bool
+	Profile, Key         string // of SRTP; empty for plain RTP
+	// Starter names who starts it, to whom the key may be shown.
+	Starter string
+}
+
+// Forwarder is a forwarder at one moment.
+type Forwarder struct {
+	ID, Host, Address    string
+	AudioPort, VideoPort int
+	Rendition            string
+	RTCPMux              bool
+	Profile              string // of SRTP
+	State                string // starting active unreachable
+	StartedAt            time.Time
+	Packets, Bytes       uint64
+	// Dropped and Refused were not sent: too much at once, nobody there.
+	Dropped, Refused, KeyFrameRequests uint64
+}
+
+// Forwarders sends rooms' mixes to other programs. A forwarder ends with its room.
+type Forwarders interface {
+	Start(ctx context.Context, room *mixer.Room, o ForwarderOptions) (Forwarder, error)
+	List(room string) []Forwarder
+	Get(room, id string) (Forwarder, error)
+	// SDP describes what is sent to its receiver; the key is in it where asker is
+	// the starter.
+	SDP(room, id, asker string) (string, error)
+	// Stop ends one; nothing is sent after it has returned.
+	Stop(room, id string) error
+}
+
+// RunningForwarders lets forwarders go on where their room goes.
+type RunningForwarders interface {
+	// Running answers the forwarders of a room.
+	Running(room string) []cluster.Forwarder
+	// Continue lets one go on in a room that has come from another node, after the
+	// time for which that one still sends. It answers at once.
+	Continue(room *mixer.Room, f cluster.Forwarder, after time.Duration) error
+	// HandOver ends a room's forwarders, since they go on elsewhere or may not go on
+	// here. It does not wait.
+	HandOver(room string)
+}
+
 // Cluster is what a node shares with others; *cluster.Agent is one.
 type Cluster interface {
 	// Claim makes this node the owner of a new room.

@@ -55,6 +55,7 @@ const (
 	participantPath  = roomPath + "/participants/:participant"
 	recordingPath    = roomPath + "/recordings/:recording"
 	announcementPath = roomPath + "/announcements/:announcement"
+	forwarderPath    = roomPath + "/forwarders/:forwarder"
 )
 
 // routes is the whole API; HEAD goes with every GET, OPTIONS with every path.
@@ -101,7 +102,11 @@ func (s *Server) outputRoutes() []route {
 		{method: "DELETE", path: recordingPath, handle: s.deleteRecording, action: auth.Moderate},
 		{method: "GET", path: recordingPath + "/files/:file", handle: s.getFile, action: auth.Moderate, tokenInQuery: true, stream: true},
 		{method: "GET", path: roomPath + "/live.webm", handle: s.getLive, action: auth.Watch, tokenInQuery: true, stream: true},
-		{method: "POST", path: roomPath + "/forwarders", handle: notImplemented, action: auth.Moderate},
+		{method: "GET", path: roomPath + "/forwarders", handle: s.listForwarders, action: auth.Moderate, query: paging},
+		{method: "POST", path: roomPath + "/forwarders", handle: s.postForwarder, action: auth.Moderate, body: jsonBody},
+		{method: "GET", path: forwarderPath, handle: s.getForwarder, action: auth.Moderate},
+		{method: "DELETE", path: forwarderPath, handle: s.deleteForwarder, action: auth.Moderate},
+		{method: "GET", path: forwarderPath + "/sdp", handle: s.getForwarderSDP, action: auth.Moderate},
 		{method: "GET", path: roomPath + "/announcements", handle: s.listAnnouncements, action: auth.Moderate, query: paging},
 		{method: "POST", path: roomPath + "/announcements", handle: s.postAnnouncement, action: auth.Moderate, query: []string{"gain_db", "loop"}, body: []string{typeJSON, typeOgg, typeWAV}},
 		{method: "GET", path: announcementPath, handle: s.getAnnouncement, action: auth.Moderate},

@@ -32,6 +32,7 @@ type Config struct {
 	Recordings Recordings
 	Live       Live
 	Sounds     Sounds
+	Forwarders Forwarders
 	// Auth verifies tokens. It may be nil with Dev alone.
 	Auth    *auth.Verifier
 	Events  *events.Hub
@@ -76,6 +77,8 @@ type Config struct {
 	ClusterKey string
 	// Running moves recordings along with their rooms; nil leaves them behind.
 	Running RunningRecordings
+	// Forwarding moves forwarders along with their rooms; nil leaves them behind.
+	Forwarding RunningForwarders
 	// Labels are what the node is called in rules.
 	Labels map[string]string
 	// Capacity is the CPU that rooms may take, in milliseconds a second; 0 for all
@@ -135,8 +138,8 @@ var errNoKeys = errors.New("api: without keys the server starts for development 
 
 func (cfg *Config) check() error {
 	switch {
-	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Sounds == nil, cfg.Events == nil, cfg.Metrics == nil:
-		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Sounds, Events or Metrics")
+	case cfg.Rooms == nil, cfg.Gateway == nil, cfg.Recordings == nil, cfg.Live == nil, cfg.Sounds == nil, cfg.Forwarders == nil, cfg.Events == nil, cfg.Metrics == nil:
+		return errors.New("api: the configuration lacks Rooms, Gateway, Recordings, Live, Sounds, Forwarders, Events or Metrics")
 	case cfg.Auth == nil && !cfg.Dev:
 		return errNoKeys
 	case !mixer.ValidID(cfg.Node):

@@ -17,10 +17,10 @@ func TestMisdirected(t *testing.T) {
 	m.cluster.moveTo("r1", "node-2")
 	tried := 0
 	for _, r := range m.server.routes() {
-		if !strings.HasPrefix(r.path, roomPath) || r.path == roomPath+"/layout/preview" || strings.HasSuffix(r.path, "ers") {
+		if !strings.HasPrefix(r.path, roomPath) || r.path == roomPath+"/layout/preview" {
 			continue
 		}
-		path := strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec1", ":file", "f.webm", ":announcement", "a1").Replace(r.path)
+		path := strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec1", ":file", "f.webm", ":announcement", "a1", ":forwarder", "f1").Replace(r.path)
 		body, mediaType := goodBody(r)
 		var headers []string
 		if mediaType != "" {

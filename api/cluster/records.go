@@ -176,6 +176,7 @@ type Room struct {
 	// session.
 	Participants map[string]Attributes `json:"participants,omitempty"`
 	Recordings   []Recording           `json:"recordings,omitempty"` // that run
+	Forwarders   []Forwarder           `json:"forwarders,omitempty"`
 }
 
 // Attributes are what of a participant survives a move.
@@ -206,6 +207,34 @@ type Recording struct {
 	// is counted from where both end.
 	DurationS float64 `json:"duration_s"`
 	CutS      float64 `json:"cut_s,omitempty"`
+}
+
+// Forwarder is a forwarder that is to go on wherever the room goes.
+type Forwarder struct {
+	ID        string `json:"id"`
+	Host      string `json:"host"`
+	Address   string `json:"address"` // what Host was resolved to
+	AudioPort int    `json:"audio_port,omitempty"`
+	VideoPort int    `json:"video_port,omitempty"`
+	Rendition string `json:"rendition"`
+	RTCPMux   bool   `json:"rtcp_mux,omitempty"`
+	// Profile and Key are those of SRTP; the store holds the key as it is.
+	Profile string `json:"profile,omitempty"`
+	Key     Secret `json:"key,omitempty"`
+	// Starter is who started it, as Attributes.Bearer names them.
+	Starter   string    `json:"starter,omitempty"`
+	StartedAt time.Time `json:"started_at"`
+}
+
+// Secret is a text that is shown in the store alone, and in no log.
+type Secret string
+
+// String answers what may be shown.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
 }
 
 // ErrForeign: an entry of the store is none that this program writes.

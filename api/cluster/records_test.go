@@ -21,6 +21,7 @@ func kinds() map[string]struct {
 	full.Settings, full.CreatedAt, full.Seq = mixer.DefaultSettings(), at, 77
 	full.Participants = map[string]Attributes{"p": {Name: "Ana", GainDB: -6, Bearer: "00ff"}}
 	full.Recordings = []Recording{{ID: "r", Format: "webm", StartedAt: at, NextFile: 3, DurationS: 1.5}}
+	full.Forwarders = []Forwarder{{ID: "f", Host: "h.example.org", Address: "192.0.2.7", VideoPort: 5006, Rendition: "hd", Profile: "p", Key: "k", StartedAt: at}}
 	return map[string]struct {
 		key    string
 		record any

@@ -28,6 +28,7 @@ type Config struct {
 	Auth          AuthConfig          `yaml:"auth"`
 	Rooms         RoomsConfig         `yaml:"rooms"`
 	Announcements AnnouncementsConfig `yaml:"announcements"`
+	Forward       ForwardConfig       `yaml:"forward"`
 	Video         VideoConfig         `yaml:"video"`
 	CORS          CORSConfig          `yaml:"cors"`
 	Log           LogConfig           `yaml:"log"`
@@ -120,6 +121,9 @@ func (c *Config) complete(set func(key string) bool) {
 	if !set("rooms.auto_create") {
 		c.Rooms.AutoCreate = true
 	}
+	if !set("forward.allow") {
+		c.Forward.Allow = loopback
+	}
 	c.HTTP, c.UDP = onLoopback(c.HTTP), onLoopback(c.UDP)
 }
 
@@ -152,7 +156,7 @@ func (c *Config) validate() error {
 		{"demo.url", isURL(c.Demo.URL), "must be a URL such as http://127.0.0.1:8080"},
 		{"demo.room", mixer.ValidID(c.Demo.Room), "must match [A-Za-z0-9_-]{1,64}"},
 		{"demo.people", c.Demo.People >= 1 && c.Demo.People <= 200, "must be 1 to 200"},
-	}, append(c.Announcements.checks(), c.clusterChecks()...)...))
+	}, slices.Concat(c.Announcements.checks(), c.Forward.checks(), c.clusterChecks())...))
 }
 
 // keyChecks are what whoever serves needs to know tokens by.

@@ -31,7 +31,7 @@ func TestSampleEqualsDefaults(t *testing.T) {
 	want := defaults()
 	// An empty list is written, not none.
 	want.CORS.Origins, want.Cluster.URLs, want.Cluster.Labels = []string{}, []string{}, []string{}
-	want.Store.Initial, want.TLS.AutocertHosts = []string{}, []string{}
+	want.Store.Initial, want.TLS.AutocertHosts, want.Forward.Allow = []string{}, []string{}, []string{}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", d)
 	}
@@ -148,6 +148,8 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{name: "peer without a name", flags: map[string]any{"store.initial": "http://192.0.2.1:2380"}, key: "store.initial"},
 		{name: "sounds without bytes", flags: map[string]any{"announcements.max_bytes": "0"}, key: "announcements.max_bytes"},
 		{name: "sounds for two days", flags: map[string]any{"announcements.max_duration_s": "172800"}, key: "announcements.max_duration_s"},
+		{name: "no range", flags: map[string]any{"forward.allow": "10.1.2.3"}, key: "forward.allow"},
+		{name: "range that begins before it is written", env: []string{"TUTTI_FORWARD_ALLOW=10.0.0.0/8,10.1.2.3/8"}, key: "forward.allow"},
 		{name: "no sessions", flags: map[string]any{"router.sessions_per_s": "0"}, key: "router.sessions_per_s"},
 		{name: "no sessions for a tenant", flags: map[string]any{"router.tenant_sessions_per_s": "0"}, key: "router.tenant_sessions_per_s"},
 		{name: "certificate without a key", flags: map[string]any{"tls.cert": "c.pem"}, key: "tls.key"},

@@ -129,7 +129,8 @@ func (n *node) shutdown(within time.Duration, log *slog.Logger) error {
 	}{
 		{"close the rooms", 3, n.rooms.Close},
 		{"complete the recordings", 3, n.recordings.Close},
-		{"close the sessions", 2, n.gateway.Close},
+		{"end the forwarders", 1, n.forwarders.Close},
+		{"close the sessions", 1, n.gateway.Close},
 		{"close http", 2, n.closeHTTP},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), within*step.share/10)

@@ -21,6 +21,7 @@ import (
 	"tutti/api/metrics"
 	"tutti/assets"
 	"tutti/mixer"
+	"tutti/transport/forward"
 	"tutti/transport/live"
 	"tutti/transport/record"
 	"tutti/transport/rtc"
@@ -31,6 +32,7 @@ type node struct {
 	rooms      *mixer.Rooms
 	gateway    *rtc.Gateway
 	recordings *record.Manager
+	forwarders *forward.Manager
 	sounds     sounds
 	api        *api.Server
 	http       *http.Server
@@ -70,6 +72,7 @@ func newNode(c Config, address net.Addr, clustered bool, log *slog.Logger) (*nod
 	if err != nil {
 		return nil, errors.Join(err, n.recordings.Close(context.Background()))
 	}
+	n.forwarders = forward.New(forward.Config{Allow: c.Forward.prefixes(), Gate: n.gateway.MaySend, Logger: log})
 	if err = n.serveWith(c, address, keys, hub, log); err == nil && clustered {
 		err = n.joinWith(c, address, log)
 	}
@@ -120,13 +123,14 @@ func gatewayConfig(c Config, log *slog.Logger) rtc.Config {
 // serveWith puts the API in front.
 func (n *node) serveWith(c Config, address net.Addr, keys *auth.Verifier, hub *events.Hub, log *slog.Logger) error {
 	n.metrics = metrics.New(n.rooms, version())
-	for _, m := range n.gatewayMetrics() {
+	for _, m := range append(n.gatewayMetrics(), forwardMetrics(n.forwarders)...) {
 		if err := n.metrics.Register(m); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	server, err := api.New(api.Config{
 		Rooms: n.rooms, Gateway: gateway{n.gateway}, Recordings: recordings{n.recordings}, Live: live.New(live.Config{}),
+		Forwarders: forwarders{n.forwarders}, Forwarding: forwarding{n.forwarders},
 		Sounds: n.sounds, MaxUpload: int64(c.Announcements.MaxBytes),
 		Auth: keys, Events: hub, Metrics: n.metrics, Web: assets.Web(), WebPolicy: assets.ContentSecurityPolicy,
 		Version: release(), Node: c.nodeName(), Address: address.String(),

@@ -319,6 +319,14 @@ func TestMove(t *testing.T) {
 	if err != nil || j.Rendition != "hd" || j.StartedAt != i.StartedAt || j.Options.SRTP != i.Options.SRTP || j.Starter != "x" {
 		t.Errorf("%+v, %v", j, err)
 	}
+	old.HandOver("r")
+	if err := old.goOn(r, i.Running, 0); err != nil || len(old.List("r")) != 1 { // it comes back
+		t.Errorf("%v, %+v", err, old.List("r"))
+	}
+	next.HandOver("r")
+	if err := next.goOn(there, was[0], 0); err != nil || len(next.List("r")) != 1 { // before its end
+		t.Errorf("%v, %+v", err, next.List("r"))
+	}
 	for what, bad := range map[string]func(*Running){
 		"id": func(w *Running) { w.ID = "../x" }, "port": func(w *Running) { w.AudioPort = 80 }, "key": func(w *Running) { w.SRTP.Key = "x" },
 		"address": func(w *Running) { w.Address = netip.MustParseAddr("10.0.0.1") }, "no address": func(w *Running) { w.Address = netip.Addr{} },
@@ -454,7 +462,11 @@ func TestKeyFrameRequests(t *testing.T) {
 	_, to := read(t, video.rtcp)
 	write(t, listen(t).rtp, to, marshal(t, &rtcp.PictureLossIndication{MediaSSRC: ssrc}))
 	for _, junk := range [][]byte{
-		nil, {0x80}, {0x81, 206, 0, 2}, {0x81, 206, 0xff, 0xff, 0, 0, 0, 0, 1, 2, 3, 4}, marshal(t, &rtcp.PictureLossIndication{MediaSSRC: ssrc + 1}),
+		nil,
+		{0x80},
+		{0x81, 206, 0, 2},
+		{0x81, 206, 0xff, 0xff, 0, 0, 0, 0, 1, 2, 3, 4},
+		marshal(t, &rtcp.PictureLossIndication{MediaSSRC: ssrc + 1}),
 		marshal(t, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: ssrc + 1}}}), marshal(t, &rtcp.ReceiverReport{SSRC: 3}),
 	} {
 		write(t, video.rtcp, to, junk)
@@ -583,8 +595,11 @@ func TestOptions(t *testing.T) {
 			{AudioPort: 4000, SRTP: SRTP{Key: cm.Key}}, {AudioPort: 4000, SRTP: SRTP{"NULL", cm.Key}}, {AudioPort: 4000, SRTP: SRTP{"aes_cm_128_hmac_sha1_80", cm.Key}},
 		},
 		"srtp.key": {
-			{AudioPort: 4000, SRTP: SRTP{Profile: cm.Profile}}, {AudioPort: 4000, SRTP: SRTP{cm.Profile, gcm.Key}}, {AudioPort: 4000, SRTP: SRTP{gcm.Profile, cm.Key}},
-			{AudioPort: 4000, SRTP: SRTP{cm.Profile, cm.Key + "\n"}}, {AudioPort: 4000, SRTP: SRTP{cm.Profile, "####"}},
+			{AudioPort: 4000, SRTP: SRTP{Profile: cm.Profile}},
+			{AudioPort: 4000, SRTP: SRTP{cm.Profile, gcm.Key}},
+			{AudioPort: 4000, SRTP: SRTP{gcm.Profile, cm.Key}},
+			{AudioPort: 4000, SRTP: SRTP{cm.Profile, cm.Key + "\n"}},
+			{AudioPort: 4000, SRTP: SRTP{cm.Profile, "####"}},
 		},
 	} {
 		for _, o := range list {

@@ -197,6 +197,16 @@ func (f *forwarder) end(hearers func()) {
 
 func (f *forwarder) stopNow() { f.stopOnce.Do(func() { close(f.stop) }) }
 
+// stopping reports whether its end was asked for.
+func (f *forwarder) stopping() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // leave ends it without a word.
 func (f *forwarder) leave() {
 	f.silent.Store(true)

@@ -136,10 +136,10 @@ func (m *Manager) admit(f *forwarder) error {
 func (m *Manager) forget(f *forwarder) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.past.add(f.counts())
 	k := key{f.room.ID(), f.is.ID}
-	if m.all[k] == f {
+	if m.all[k] == f { // and no other has taken its place
 		delete(m.all, k)
-		m.past.add(f.counts())
 	}
 }
 
@@ -154,12 +154,8 @@ func newID() string {
 func (m *Manager) of(roomID string) (list []*forwarder) {
 	m.mu.Lock()
 	for k, f := range m.all {
-		select {
-		case <-f.stop:
-		default:
-			if k.room == roomID {
-				list = append(list, f)
-			}
+		if k.room == roomID && !f.stopping() {
+			list = append(list, f)
 		}
 	}
 	m.mu.Unlock()
@@ -266,13 +262,13 @@ func (m *Manager) goOn(rm room, was Running, after time.Duration) (err error) {
 		return err
 	}
 	m.mu.Lock()
-	old := m.all[key{rm.ID(), was.ID}]
-	closed := m.closed
-	if old == nil && !closed {
+	old, closed := m.all[key{rm.ID(), was.ID}], m.closed
+	runs := old != nil && !old.stopping()
+	if !runs && !closed {
 		m.all[key{rm.ID(), was.ID}] = f
 	}
 	m.mu.Unlock()
-	if old != nil || closed {
+	if closed || runs {
 		f.closeSockets()
 		if closed {
 			return mixer.ErrDraining

@@ -29,7 +29,8 @@ func TestSDP(t *testing.T) {
 		never string
 	}{
 		{
-			Options{Host: "127.0.0.1", AudioPort: 4000, VideoPort: 4002}, "",
+			Options{Host: "127.0.0.1", AudioPort: 4000, VideoPort: 4002},
+			"",
 			[]string{
 				"c=IN IP4 127.0.0.1", "m=audio 4000 RTP/AVPF 111", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 sprop-stereo=1",
 				"m=video 4002 RTP/AVPF 96", "a=rtpmap:96 VP8/90000", "a=rtcp-fb:96 nack pli", "a=rtcp-fb:96 ccm fir", "a=sendonly",
@@ -40,7 +41,8 @@ func TestSDP(t *testing.T) {
 		{
 			Options{Host: "127.0.0.1", AudioPort: 4000, SRTP: keys, Starter: "me"},
 			"me",
-			[]string{"m=audio 4000 RTP/SAVPF 111", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + string(keys.Key)}, "video",
+			[]string{"m=audio 4000 RTP/SAVPF 111", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + string(keys.Key)},
+			"video",
 		},
 		{Options{Host: "127.0.0.1", AudioPort: 4000, SRTP: keys, Starter: "me"}, "you", []string{"m=audio 4000 RTP/SAVPF 111"}, "crypto"},
 		{Options{Host: "127.0.0.1", AudioPort: 4000, SRTP: keys, Starter: "me"}, "", []string{"m=audio 4000 RTP/SAVPF 111"}, "crypto"},
