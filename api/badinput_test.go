@@ -16,7 +16,7 @@ func (h *harness) sample(path string) string {
 	if strings.Contains(path, ":announcement") {
 		h.announce()
 	}
-	return strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec0", ":file", "001.webm", ":node", "node-1", ":announcement", "a1").Replace(path)
+	return strings.NewReplacer(":room", "r1", ":participant", "p1", ":recording", "rec0", ":file", "001.webm", ":node", "node-1", ":announcement", "a1", ":forwarder", "fwd0").Replace(path)
 }
 
 // announce lets the announcement a1 play in room r1, unless it does already. A
@@ -32,7 +32,8 @@ func (h *harness) announce() {
 	}
 }
 
-// furnished is a harness with room r1, somebody in it and a recording.
+// furnished is a harness with room r1, somebody in it, a recording and a
+// forwarder.
 func furnished(t testing.TB) *harness {
 	h := newHarness(t, nil)
 	h.json("PUT", "/v1/rooms/r1", h.admin(), "{}").is(201)
@@ -44,6 +45,7 @@ func furnished(t testing.TB) *harness {
 		t.Fatal(err)
 	}
 	h.json("POST", "/v1/rooms/r1/recordings", h.admin(), "{}").is(201)
+	h.json("POST", "/v1/rooms/r1/forwarders", h.admin(), `{"host":"media.example.org","audio_port":5004}`).is(201)
 	return h
 }
 
@@ -290,6 +292,13 @@ func TestUnknownThings(t *testing.T) {
 		{"GET /v1/rooms/r1/announcements/none", "announcement_not_found"},
 		{"PATCH /v1/rooms/r1/announcements/none", "announcement_not_found"},
 		{"DELETE /v1/rooms/r1/announcements/none", "announcement_not_found"},
+		{"GET /v1/rooms/none/forwarders", "room_not_found"},
+		{"GET /v1/rooms/none/forwarders/fwd0", "room_not_found"},
+		{"GET /v1/rooms/r1/forwarders/none", "forwarder_not_found"},
+		{"GET /v1/rooms/r1/forwarders/none/sdp", "forwarder_not_found"},
+		{"GET /v1/rooms/none/forwarders/fwd0/sdp", "room_not_found"},
+		{"DELETE /v1/rooms/r1/forwarders/none", "forwarder_not_found"},
+		{"DELETE /v1/rooms/none/forwarders/fwd0", "room_not_found"},
 		{"GET /v1/rooms/none/live.webm", "room_not_found"},
 		{"GET /v1/rooms/none/events", "room_not_found"},
 		{"GET /v1/rooms/none/whip", "room_not_found"},
