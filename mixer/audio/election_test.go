@@ -86,6 +86,29 @@ func TestElectionKeepsTheIncumbent(t *testing.T) {
 	}
 }
 
+// The level rises at once and falls by 30 dB a second, to silence and no
+// further.
+func TestLevelIsAnEnvelope(t *testing.T) {
+	v := &Voice{}
+	if v.Level() != pcm.SilenceDBOV {
+		t.Errorf("who was never heard has %g dBov", v.Level())
+	}
+	for n := range 500 {
+		dbov := math.Inf(-1)
+		if n == 10 {
+			dbov = -20
+		}
+		v.Observe(at(n), dbov)
+		want := pcm.SilenceDBOV
+		if n >= 10 {
+			want = max(want, -20-30*at(n-10).Sub(epoch).Seconds())
+		}
+		if math.Abs(v.Level()-want) > 1e-9 {
+			t.Fatalf("block %d: %g dBov, want %g", n, v.Level(), want)
+		}
+	}
+}
+
 // sentence lets one voice say a sentence while the others are as loud as told,
 // and answers at which of its blocks it was heard.
 func (r *round) sentence(t *testing.T, voice int, others ...float64) (heard []bool) {

@@ -89,6 +89,7 @@ func TestNoiseNeverTakesTheFloor(t *testing.T) {
 		"fan switched on":  func() []float64 { return pink(rng, 8*time.Second, -20) },
 		"hum":              func() []float64 { return hum(8*time.Second, -15) },
 		"rising hum":       func() []float64 { return slices.Concat(hum(time.Second, -40), hum(8*time.Second, -20)) },
+		"knocks":           func() []float64 { return knocks(8 * time.Second) },
 		"a single click":   func() []float64 { return []float64{-10} },
 		"digital overload": func() []float64 { return hum(8*time.Second, 0) },
 	}
@@ -110,6 +111,16 @@ func TestNoiseNeverTakesTheFloor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// knocks are five dull ones a second: each sounds as a voice may, but not for
+// long enough, and the next comes before the first is forgotten.
+func knocks(d time.Duration) []float64 {
+	var levels []float64
+	for len(levels) < int(d/pcm.Duration) {
+		levels = append(append(levels, -20, -26, -30, -36), still(6)...)
+	}
+	return levels
 }
 
 // A voice beside a fan that is as loud as others speak has the floor as soon.
@@ -197,6 +208,15 @@ func TestTriggerAndHold(t *testing.T) {
 	}
 }
 
+// Who leads for longer than one breath may draw it.
+func TestLeadingThroughAPause(t *testing.T) {
+	s := newStage(1, Speaker{Trigger: 2 * time.Second})
+	said := slices.Concat(ramble(t, 0, 1200*time.Millisecond), still(10), ramble(t, 0, 3*time.Second))
+	if changes := s.play(4*time.Second, said); len(changes) != 1 || changes[0] < 2100*time.Millisecond || changes[0] > 2500*time.Millisecond {
+		t.Errorf("the floor was got after %v", changes)
+	}
+}
+
 // Two who speak at once and alike do not take turns by the word; one who goes
 // on for long, and is much louder, is not kept from the floor.
 func TestTwoAtOnce(t *testing.T) {
@@ -214,7 +234,10 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	s = newStage(2, Speaker{})
 	s.play(2*time.Second, a)
-	if changes := s.play(10*time.Second, a[100:], b); s.Current() != s.voices[1] || len(changes) != 1 || changes[0] > 2*time.Second {
+	if changes := s.play(2*time.Second, a[100:], b[:20]); changes != nil {
+		t.Errorf("by a loud word thrown in the floor went after %v", changes)
+	}
+	if changes := s.play(10*time.Second, a[200:], b); s.Current() != s.voices[1] || len(changes) != 1 || changes[0] > 2*time.Second {
 		t.Errorf("from one 20 dB fainter the floor went after %v", changes)
 	}
 }
