@@ -15,12 +15,14 @@ import (
 
 // The times of a run with jitter.
 const (
-	jitterP95   = 100 // ms
-	jitterCalm  = 5 * time.Second
-	jitterLearn = 5 * time.Second // the buffer may take to know the link
-	jitterAfter = 15 * time.Second
-	jitterStay  = 2 * time.Second
-	jitterPoll  = 250 * time.Millisecond
+	jitterP95    = 100              // ms
+	jitterPacket = 20               // ms: by so much delay comes and goes
+	jitterBack   = 10 * time.Second // in which it shall be gone
+	jitterCalm   = 5 * time.Second
+	jitterLearn  = 5 * time.Second // the buffer may take to know the link
+	jitterAfter  = 15 * time.Second
+	jitterStay   = 2 * time.Second
+	jitterPoll   = 250 * time.Millisecond
 )
 
 // jitters are the kinds of jitter, of no size yet.
@@ -72,9 +74,9 @@ func measureJitter(ctx context.Context, o options) error {
 	defer s.stop()
 	fmt.Fprintf(o.out, "In a room of its own one person sends beeps, which tell the delay, in another one speech without pauses, whose blocks the API counts by origin;\n")
 	fmt.Fprintf(o.out, "the packets of both are delayed before they are sent. %v without jitter, %v in which the buffer learns, %v that are measured, and then again none.\n", jitterCalm, jitterLearn, o.seconds)
-	fmt.Fprintf(o.out, "Back at the floor: from when on buffered_ms of the API (asked for every %v), and each beep's delay, stay for %v at most 10 ms above the most of the time before; %.1f: not at all.\n\n", jitterPoll, jitterStay, jitterAfter.Seconds())
-	fmt.Fprintln(o.out, "| jitter | p95, p97 of it, ms | delay without, median ms | delay under it, median and p95 ms | added by the server and the jitter, median ms | concealed, % | while learning too, % | recovered, stretched, % | buffered without, under it, ms | back at the floor by buffered_ms, s | by the beeps, s |")
-	fmt.Fprintln(o.out, "|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintf(o.out, "Back at the floor: from when on buffered_ms of the API (asked for every %v), and each beep's delay, stay for %v at most a packet above the most of the time before; %.1f: not at all.\n\n", jitterPoll, jitterStay, jitterAfter.Seconds())
+	fmt.Fprintln(o.out, "| jitter | p95, p97 of it, ms | delay without, median ms | delay under it, median and p95 ms | added by the server and the jitter, median ms | concealed, % | while learning too, % | recovered, stretched, % | buffered without, under it, ms | target_ms without, under it | back at the floor by buffered_ms, s | by the beeps, s | delay from 10 s after it on, median ms |")
+	fmt.Fprintln(o.out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, kind := range jitters {
 		c := sized(kind.conditions, jitterP95)
 		var all []shaken
@@ -91,18 +93,20 @@ func measureJitter(ctx context.Context, o options) error {
 }
 
 func showShaken(o options, name string, jitter series, all []shaken) {
-	var calm, rough, p95, added, concealed, concealedAll, recovered, stretched, held, heldRough, back, backBeeps series
+	var calm, rough, p95, added, concealed, concealedAll, recovered, stretched, held, heldRough, target, targetRough, again, back, backBeeps series
 	for _, r := range all {
 		calm, rough, p95 = append(calm, r.calm.median()), append(rough, r.rough.median()), append(p95, r.rough.percentile(95))
 		added = append(added, r.rough.median()-r.calm.median())
 		concealed, concealedAll = append(concealed, 100*r.settled.share(r.settled.Concealed)), append(concealedAll, 100*r.whole.share(r.whole.Concealed))
 		recovered, stretched = append(recovered, 100*r.settled.share(r.settled.Recovered)), append(stretched, 100*r.settled.share(r.settled.Stretched))
 		held, heldRough = append(held, r.held.median()), append(heldRough, r.heldRough.median())
+		target, targetRough = append(target, r.target.median()), append(targetRough, r.targetRough.median())
+		again = append(again, r.calmAgain.median())
 		back, backBeeps = append(back, r.back.Seconds()), append(backBeeps, r.backBeeps.Seconds())
 	}
-	fmt.Fprintf(o.out, "| %s | %.0f, %.0f | %s | %s, %s | %s | %s | %s | %s, %s | %s, %s | %s | %s |\n", name,
+	fmt.Fprintf(o.out, "| %s | %.0f, %.0f | %s | %s, %s | %s | %s | %s | %s, %s | %s, %s | %s, %s | %s | %s | %s |\n", name,
 		jitter.percentile(95), jitter.percentile(97), calm.show(0), rough.show(0), p95.show(0), added.show(0),
-		concealed.show(2), concealedAll.show(2), recovered.show(2), stretched.show(2), held.show(0), heldRough.show(0), back.show(1), backBeeps.show(1))
+		concealed.show(2), concealedAll.show(2), recovered.show(2), stretched.show(2), held.show(0), heldRough.show(0), target.show(0), targetRough.show(0), back.show(1), backBeeps.show(1), again.show(0))
 }
 
 // origins are the blocks of a voice by origin, as the API counts them.
@@ -123,10 +127,12 @@ func (b origins) share(some float64) float64 {
 
 // shaken is what one run has shown.
 type shaken struct {
-	calm, rough     series  // delays of beeps before and under jitter, ms
-	held, heldRough series  // buffered_ms
-	whole, settled  origins // under jitter, all and after the buffer has learnt
-	back, backBeeps time.Duration
+	calm, rough         series  // delays of beeps before and under jitter, ms
+	held, heldRough     series  // buffered_ms
+	target, targetRough series  // target_ms
+	calmAgain           series  // delays of the beeps from ten seconds after the jitter on, ms
+	whole, settled      origins // under jitter, all and after the buffer has learnt
+	back, backBeeps     time.Duration
 }
 
 // sample is a figure at a time.
@@ -238,7 +244,7 @@ func (k *shaker) run(ctx context.Context, o options) (r shaken, err error) {
 		return r, err
 	}
 	begin := time.Now()
-	calm, _, _, err := k.watch(ctx, jitterCalm)
+	calm, err := k.watch(ctx, jitterCalm)
 	if err != nil {
 		return r, err
 	}
@@ -246,12 +252,12 @@ func (k *shaker) run(ctx context.Context, o options) (r shaken, err error) {
 	if err := k.set(k.conceived); err != nil {
 		return r, err
 	}
-	_, first, learnt, err := k.watch(ctx, jitterLearn)
+	learning, err := k.watch(ctx, jitterLearn)
 	if err != nil {
 		return r, err
 	}
 	settled := time.Now()
-	rough, _, last, err := k.watch(ctx, o.seconds)
+	rough, err := k.watch(ctx, o.seconds)
 	if err != nil {
 		return r, err
 	}
@@ -259,19 +265,21 @@ func (k *shaker) run(ctx context.Context, o options) (r shaken, err error) {
 	if err := k.set(badlink.Conditions{}); err != nil {
 		return r, err
 	}
-	after, _, _, err := k.watch(ctx, jitterAfter)
+	after, err := k.watch(ctx, jitterAfter)
 	if err != nil {
 		return r, err
 	}
 	all := echoes(k.in.times(), k.out.times())
 	// A beep that is still on its way belongs to neither side.
 	r.calm, r.rough = delays(all, begin, worse), delays(all, settled, better)
-	r.held, r.heldRough = values(calm), values(rough)
-	r.whole, r.settled = last.minus(first), last.minus(learnt)
+	r.calmAgain = delays(all, better.Add(jitterBack), time.Now())
+	r.held, r.heldRough = values(calm.held), values(rough.held)
+	r.target, r.targetRough = calm.target, rough.target
+	r.whole, r.settled = rough.last.minus(learning.first), rough.last.minus(learning.last)
 	if len(r.calm) == 0 || len(r.rough) == 0 {
 		return r, errors.New("no beep came back")
 	}
-	r.back, r.backBeeps = k.returned(better, after, all, r)
+	r.back, r.backBeeps = k.returned(better, after.held, all, r)
 	return r, nil
 }
 
@@ -282,11 +290,11 @@ func (k *shaker) returned(better time.Time, after []sample, all []echo, r shaken
 	for _, e := range all {
 		late = append(late, sample{e.sent, e.after})
 	}
-	api, ok := settles(better, after, r.held.percentile(100)+10, jitterStay)
+	api, ok := settles(better, after, r.held.percentile(100)+jitterPacket, jitterStay)
 	if !ok {
 		api = jitterAfter
 	}
-	if beep, ok = settles(better, late, r.calm.percentile(100)+10, jitterStay); !ok {
+	if beep, ok = settles(better, late, r.calm.percentile(100)+jitterPacket, jitterStay); !ok {
 		beep = jitterAfter
 	}
 	return api, beep
@@ -297,39 +305,48 @@ func (k *shaker) set(c badlink.Conditions) error {
 	return errors.Join(k.load.Client(beeping).SetUp(c), k.load.Client(talking).SetUp(c))
 }
 
-// watch asks the API about who talks, for a time: what is buffered at each
-// moment, and the blocks at the beginning and at the end.
-func (k *shaker) watch(ctx context.Context, d time.Duration) (held []sample, first, last origins, err error) {
-	for start := time.Now(); time.Since(start) < d; {
-		ms, b, err := k.ask(ctx)
-		if err != nil {
-			return nil, first, last, err
-		}
-		if held == nil {
-			first = b
-		}
-		held, last = append(held, sample{time.Now(), ms}), b
-		if err := sleep(ctx, min(jitterPoll, time.Until(start.Add(d)))); err != nil {
-			return nil, first, last, err
-		}
-	}
-	return held, first, last, nil
+// told is what the API has told about who talks: the blocks at the beginning and
+// at the end, and what is buffered and aimed at in between.
+type told struct {
+	first, last origins
+	held        []sample // buffered_ms
+	target      series   // target_ms
 }
 
-func (k *shaker) ask(ctx context.Context) (bufferedMS float64, b origins, err error) {
+// watch asks the API for a time.
+func (k *shaker) watch(ctx context.Context, d time.Duration) (t told, err error) {
+	for start := time.Now(); time.Since(start) < d; {
+		stats, err := k.ask(ctx)
+		if err != nil {
+			return t, err
+		}
+		if t.held == nil {
+			t.first = stats.AudioBlocks
+		}
+		t.last = stats.AudioBlocks
+		t.held, t.target = append(t.held, sample{time.Now(), stats.BufferedMS}), append(t.target, stats.TargetMS)
+		if err := sleep(ctx, min(jitterPoll, time.Until(start.Add(d)))); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// listened is the API's stats of a participant, as far as they are of use here.
+type listened struct {
+	BufferedMS  float64 `json:"buffered_ms"`
+	TargetMS    float64 `json:"target_ms"`
+	AudioBlocks origins `json:"audio_blocks"`
+}
+
+func (k *shaker) ask(ctx context.Context) (listened, error) {
 	text, _, err := k.s.call(ctx, http.MethodGet, k.sessions[talking], "", nil)
 	if err != nil {
-		return 0, b, err
+		return listened{}, err
 	}
-	var answer struct {
-		Stats struct {
-			BufferedMS  float64  `json:"buffered_ms"`
-			AudioBlocks *origins `json:"audio_blocks"`
-		} `json:"stats"`
-	}
-	answer.Stats.AudioBlocks = &b
+	var answer struct{ Stats listened }
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return 0, b, fmt.Errorf("read participant: %w", err)
+		return listened{}, fmt.Errorf("read participant: %w", err)
 	}
-	return answer.Stats.BufferedMS, b, nil
+	return answer.Stats, nil
 }
