@@ -3,19 +3,19 @@ package rtc
 import "time"
 
 // The levels of repair for a receiver that loses packets. Where a share p is lost
-// at random, p^(depth+1) stays lost: 0.16 % at 4 % with one, 0.34 % at 15 % with two,
-// 0.8 % at 30 % with three packets carried once more. Each says from what
-// loss on it is entered and below which it is left again: between the two
-// nothing changes, so that a loss that wavers around one does not switch.
+// at random, p^(depth+1) stays lost: 0.09 % at 3 % with one, 0.17 % at 12 % with two,
+// 0.8 % at 30 % with three packets carried once more. Each level says from what loss
+// on it is entered and below which it is left again: between the two nothing
+// changes, so that a loss that wavers around one does not switch.
 var repairLevels = [...]struct {
 	enter, leave float64 // share of packets lost
 	depth        int     // packets before its own that each carries, where the client takes that
 	percent      int     // loss that an encode with in-band FEC is made for, where not
 }{
 	{0, 0, 0, 0},
-	{0.02, 0.01, 1, 5},
-	{0.04, 0.025, 2, 10},
-	{0.15, 0.11, 3, 20},
+	{0.015, 0.008, 1, 5},
+	{0.03, 0.018, 2, 10},
+	{0.12, 0.08, 3, 20},
 }
 
 const (
