@@ -66,9 +66,7 @@ func TestAnnouncementIsHeardByAll(t *testing.T) {
 			if got := mixertest.Goertzel(e.since(6*time.Second), other); got < -17 || got > -13 {
 				t.Errorf("%q hears it at %.1f dBov", names[i], got)
 			}
-			e.mu.Lock()
-			e.heard = tuners[i].take
-			e.mu.Unlock()
+			e.do(func() { e.heard = tuners[i].take })
 		}
 		time.Sleep(time.Second)
 		a.Stop()
@@ -82,11 +80,13 @@ func TestAnnouncementIsHeardByAll(t *testing.T) {
 			t.Error("the source was not closed")
 		}
 		for i, u := range tuners {
-			if u.Click > plain.click {
-				t.Errorf("%q hears %v", names[i], u)
-			}
+			ears[i].do(func() {
+				if u.Click > plain.click {
+					t.Errorf("%q hears %v", names[i], u)
+				}
+			})
 			// alice hears nobody, and the others hear her
-			if got := level(ears[i].newest); (i == 0) != (got < -60) {
+			if got := ears[i].now(); (i == 0) != (got < -60) {
 				t.Errorf("%q hears %.0f dBov after the end", names[i], got)
 			}
 		}

@@ -40,42 +40,45 @@ func rests(t *testing.T, say func(p *tape, on bool)) {
 	time.Sleep(1500 * time.Millisecond) // a pause between words is over
 	var before [2]int
 	for i, e := range clients {
-		before[i] = e.packets
+		before[i], _ = e.counts()
 	}
-	whole := recorder.packets
+	whole, _ := recorder.counts()
 	const pause = 10 * time.Second
 	time.Sleep(pause)
 	for i, e := range clients {
-		if n := e.packets - before[i]; n > 30 || n == 0 {
+		n, _ := e.counts()
+		if n -= before[i]; n > 30 || n == 0 {
 			t.Errorf("client %d gets %d packets in ten silent seconds", i, n)
 		}
 	}
-	if n := recorder.packets - whole; n != int(pause/pcm.Duration) || recorder.missing > 0 {
-		t.Errorf("who takes no pauses gets %d blocks in ten seconds and misses %d", n, recorder.missing)
+	if n, missing := recorder.counts(); n-whole != int(pause/pcm.Duration) || missing > 0 {
+		t.Errorf("who takes no pauses gets %d blocks in ten seconds and misses %d", n-whole, missing)
 	}
 	var begins [2]time.Time
 	tuners := [2]*tuner{newTuner(singer), newTuner(singer)}
 	for i, e := range clients {
-		e.mu.Lock()
-		e.heard = func(b []float32) {
-			tuners[i].take(b)
-			if begins[i].IsZero() && level(b) > -60 {
-				begins[i] = time.Now()
+		e.do(func() {
+			e.heard = func(b []float32) {
+				tuners[i].take(b)
+				if begins[i].IsZero() && level(b) > -60 {
+					begins[i] = time.Now()
+				}
 			}
-		}
-		e.mu.Unlock()
+		})
 	}
 	say(word, true)
 	spoken := time.Now()
 	time.Sleep(word.rest() - 100*time.Millisecond)
-	for i := range clients {
-		late := begins[i].Sub(spoken)
-		t.Logf("client %d hears the next word after %v, with %v", i, late, tuners[i])
-		if begins[i].IsZero() || late > 60*time.Millisecond {
-			t.Errorf("client %d hears the next word after %v", i, late)
-		}
-		if tuners[i].Click > decoded.click {
-			t.Errorf("client %d hears %v", i, tuners[i])
-		}
+	for i, e := range clients {
+		e.do(func() {
+			late := begins[i].Sub(spoken)
+			t.Logf("client %d hears the next word after %v, with %v", i, late, tuners[i])
+			if begins[i].IsZero() || late > 60*time.Millisecond {
+				t.Errorf("client %d hears the next word after %v", i, late)
+			}
+			if tuners[i].Click > decoded.click {
+				t.Errorf("client %d hears %v", i, tuners[i])
+			}
+		})
 	}
 }

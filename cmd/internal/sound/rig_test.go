@@ -211,6 +211,27 @@ func (e *ear) take(samples []float32) {
 	e.sound = append(e.sound, samples...)
 }
 
+// do runs fn while nothing is heard: for what heard touches too.
+func (e *ear) do(fn func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fn()
+}
+
+// counts answers how many packets came, and how many blocks had none.
+func (e *ear) counts() (packets, missing int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.packets, e.missing
+}
+
+// now answers how loud the newest block is, in dBov.
+func (e *ear) now() float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return level(e.newest)
+}
+
 // whole answers all that was heard, and fails where a block is missing.
 func (e *ear) whole() []float32 {
 	e.mu.Lock()

@@ -82,7 +82,11 @@ func dropOut(said, heard []float32) time.Duration {
 func TestBurstLossLeavesSpeechIntelligible(t *testing.T) {
 	var worst, sum, lost float64
 	worst = 1
-	for i, name := range speech.Names() {
+	names := speech.Names()
+	if racing {
+		names = names[:1]
+	}
+	for i, name := range names {
 		said := voice(t, name)
 		c, heard := overBurstyLink(t, said, uint64(i+1))
 		heard, first, last := aligned(said, heard)
@@ -95,7 +99,7 @@ func TestBurstLossLeavesSpeechIntelligible(t *testing.T) {
 		}
 		worst, sum, lost = min(worst, score), sum+score, lost+share
 	}
-	n := float64(len(speech.Names()))
+	n := float64(len(names))
 	t.Logf("STOI %.3f on average, %.3f at worst, with %.1f %% lost", sum/n, worst, 100*lost/n)
 	if sum/n < 0.9 || worst < 0.85 || lost/n < 0.09 {
 		t.Errorf("STOI %.3f on average, %.3f at worst, with %.1f %% lost", sum/n, worst, 100*lost/n)
@@ -127,6 +131,9 @@ func overBurstyLink(t *testing.T, said []float32, seed uint64) (c *caller, heard
 // TestSTOIOfRealVoices holds the measure against what pystoi 0.4.1 answers for
 // the same samples: the voices, and white noise so many dB below each as a whole.
 func TestSTOIOfRealVoices(t *testing.T) {
+	if racing {
+		t.Skip("nothing runs beside it")
+	}
 	for name, known := range map[string]map[float64]float64{
 		"1-english": {15: 0.9893, -10: 0.7219},
 		"2-korean":  {0: 0.8456},
