@@ -18,13 +18,13 @@ func newVoices(n int) []*Voice {
 	return voices
 }
 
-// The figures that are asked for, over an hour of conferences: the switch
+// The figures that are asked for, over forty minutes of conferences: the switch
 // within 400 ms of the true start in 95 of 100 turns, the floor at the right
 // one for 95 % of the time, and at most one switch in ten minutes to somebody
 // who did not speak.
 func TestSpeakerFollowsConferences(t *testing.T) {
 	var v verdict
-	for seed := range uint64(6) {
+	for seed := range uint64(4) {
 		conference(t, seed).follow(&Speaker{}, &v)
 	}
 	right := v.right / float64(v.scripts)
@@ -113,12 +113,12 @@ func TestNoiseNeverTakesTheFloor(t *testing.T) {
 	}
 }
 
-// knocks are five dull ones a second: each sounds as a voice may, but not for
+// knocks are six dull ones a second: each sounds as a voice may, but not for
 // long enough, and the next comes before the first is forgotten.
 func knocks(d time.Duration) []float64 {
 	var levels []float64
 	for len(levels) < int(d/pcm.Duration) {
-		levels = append(append(levels, -20, -26, -30, -36), still(6)...)
+		levels = append(append(levels, -20, -26, -30, -36), still(4)...)
 	}
 	return levels
 }
