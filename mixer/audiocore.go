@@ -95,6 +95,9 @@ func (c *audioCore) rest(sc *scene) int {
 func (c *audioCore) enter(sc *scene) {
 	c.version = sc.version
 	c.floor.Trigger, c.floor.Hold = sc.speakerTrigger, sc.speakerHold
+	if sc.speakerHold == 0 { // none, where the zero value means the default
+		c.floor.Hold = -1
+	}
 	before := c.present
 	c.present = nil
 	for i := range sc.seats {
