@@ -41,11 +41,11 @@ func snr(x []float32, hz float64) float64 {
 
 func TestResampledToneIsATone(t *testing.T) {
 	for hz, least := range map[float64]float64{100: 80, 1000: 80, 3400: 80, 10000: 70, 15000: 50} {
-		for _, ppm := range []float64{-1000, -500, 10.4, 500, 1000} {
+		for _, ppm := range []float64{-1000, 10.4, 500} {
 			for _, channels := range []int{1, 2} {
 				var r Resampler
 				r.Reset(channels)
-				out := through(&r, tone(2*Rate, channels, hz, .5), channels, constant(ppm))
+				out := through(&r, tone(Rate/2, channels, hz, .5), channels, constant(ppm))
 				one := make([]float32, 0, len(out)/channels)
 				for i := channels - 1; i < len(out); i += channels {
 					one = append(one, out[i])
@@ -61,10 +61,10 @@ func TestResampledToneIsATone(t *testing.T) {
 // Samples are used up at exactly the rate, however long that goes on.
 func TestResamplerKeepsTheRate(t *testing.T) {
 	var r Resampler
-	out := through(&r, make([]float32, 600*Rate), 1, constant(500))
-	want := 600 * Rate / (1 + 500e-6)
+	out := through(&r, make([]float32, 60*Rate), 1, constant(500))
+	want := 60 * Rate / (1 + 500e-6)
 	if d := float64(len(out)) - want; math.Abs(d) > 10 {
-		t.Errorf("%d samples out of %d, %.0f expected", len(out), 600*Rate, want)
+		t.Errorf("%d samples out of %d, %.0f expected", len(out), 60*Rate, want)
 	}
 }
 
