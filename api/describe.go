@@ -90,7 +90,6 @@ func (h *host) view(r *mixer.Room, kept int) view {
 	for _, f := range v.forwarders { // nothing of one changes
 		d.text(f.ID)
 	}
-	d.add(uint64(len(v.recordings)), uint64(len(v.forwarders)))
 	v.version = uint64(d) | 1 // 0 is that of nothing
 	return v
 }

@@ -194,8 +194,15 @@ func TestForwardersMove(t *testing.T) {
 		f.mu.Lock()
 		f.has = append(f.has, cluster.Forwarder{ID: "f2"})
 		f.mu.Unlock()
-		if r, next, _ := m.host.Describe("r1"); next == version || len(r.Forwarders) != 2 {
+		r, second, _ := m.host.Describe("r1")
+		if second == version || len(r.Forwarders) != 2 {
 			t.Errorf("a second one is not told: %+v", r.Forwarders)
+		}
+		f.mu.Lock()
+		f.has[1].ID = "f3"
+		f.mu.Unlock()
+		if r, third, _ := m.host.Describe("r1"); third == second || r.Forwarders[1].ID != "f3" {
+			t.Errorf("another one is not told: %+v", r.Forwarders)
 		}
 		m.host.MoveOut("r1", m.cluster.moveTo("r1", "node-2"))
 		time.Sleep(leaveAfter - time.Millisecond)

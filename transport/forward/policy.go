@@ -82,11 +82,9 @@ func (p *policy) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return list[0], nil
 }
 
-// permit answers the address as it is sent to, or errHost.
+// permit answers the address as it is sent to, or errHost. One with a zone lies in
+// no range, so it is refused.
 func (p *policy) permit(a netip.Addr) (netip.Addr, error) {
-	if a.Zone() != "" {
-		return netip.Addr{}, errHost
-	}
 	a = a.Unmap() // ::ffff:127.0.0.1 is 127.0.0.1
 	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return netip.Addr{}, errHost // these are no host's, whatever is allowed
