@@ -88,7 +88,11 @@ func (c *audioCore) rest(sc *scene) int {
 			return 0
 		}
 	}
-	return (pauseEvery - (c.full.silent-pauseAfter)%pauseEvery) % pauseEvery
+	n := c.full.silent - pauseAfter
+	if n < 3 {
+		return 0
+	}
+	return pauseEvery - 1 - (n-3)%pauseEvery
 }
 
 // enter takes over what a new scene asks for.
@@ -206,7 +210,12 @@ func (c *audioCore) take(now time.Time, v *voice, sounding bool) {
 	default: // its end may be in the limiters still
 		v.lingers = max(0, min(v.lingers, 2)-1)
 	}
+	was := v.talking
 	v.talking = v.lingers > 0
+	if v.talking && !was && v.own != nil { // it heard nothing meanwhile
+		v.own.limiter.Continue(&c.full.limiter)
+		v.own.silent = c.full.silent
+	}
 }
 
 // ownAfter is for how many blocks one who pauses between words keeps the mix
@@ -253,7 +262,10 @@ func (c *audioCore) serve(sc *scene, pts time.Duration) {
 		e := m.encodeFor(a.sub)
 		e.wanted = true
 		e.whole = e.whole || a.sub.cfg.Continuous
-		e.joined = e.joined || a.sub.source != nil && a.sub.source != e
+		if before := a.sub.source; before != e {
+			e.joined = e.joined || before != nil
+			c.prime(e, before)
+		}
 		e.fresh = e.fresh || a.sub.source == nil
 	}
 	c.limit(c.full, &c.sum, c.parts > 0)
@@ -371,15 +383,16 @@ func (c *audioCore) turn(a *listener, m *mix, pts time.Duration) {
 		s.fading = &encode{}
 	}
 	if a.deaf == s.deaf {
-		s.deafFor++
-		if p := c.pausePacket(s.fading, pts, s.deafFor%pauseEvery == 1); p != noPacket {
-			s.writeAudio(p)
-		}
+		c.stayDeaf(s, pts)
 		return
 	}
 	var from, to float32 = 1, 0
 	if s.deaf {
 		from, to = 0, 1
+	}
+	s.fading.used, s.fading.primed = false, false
+	if !s.deaf {
+		c.prime(s.fading, s.source)
 	}
 	c.work.Copy(&m.block)
 	audio.Ramp(&c.work, from, to)
@@ -388,6 +401,15 @@ func (c *audioCore) turn(a *listener, m *mix, pts time.Duration) {
 		s.writeAudio(p)
 	}
 	s.fading.close()
+	s.fading.used = true // what it encoded last is what was heard last
+}
+
+// stayDeaf keeps who is deaf in a pause.
+func (c *audioCore) stayDeaf(s *Subscription, pts time.Duration) {
+	s.deafFor++
+	if p := c.pausePacket(s.fading, s.deafFor, pts); p != noPacket {
+		s.writeAudio(p)
+	}
 }
 
 // setSpeaker tells the room who has the floor.

@@ -46,7 +46,8 @@ type encode struct {
 	whole  bool          // somebody takes it who takes no pauses
 	joined bool          // somebody comes from another encoder in this tick
 	fresh  bool          // somebody has had nothing yet
-	toc    byte          // of the last packet (RFC 6716, section 3.1)
+	last   pcm.Block     // encoded last
+	primed bool          // in this tick
 }
 
 // encodeFor answers which of the mix's encodes a subscriber takes.
@@ -60,9 +61,6 @@ func (m *mix) encodeFor(s *Subscription) *encode {
 
 // paused reports whether those who take pauses are to get none of the blocks.
 func (m *mix) paused() bool { return m.silent > pauseAfter }
-
-// pauseDue reports whether they get a packet of the pause in this tick.
-func (m *mix) pauseDue() bool { return (m.silent-pauseAfter)%pauseEvery == 1 }
 
 func (m *mix) close() {
 	m.plain.close()
@@ -95,7 +93,7 @@ func (e *encode) endTick() {
 		e.close()
 	}
 	e.packet, e.pause = nil, nil
-	e.joined, e.fresh, e.wanted, e.whole = false, false, false, false
+	e.joined, e.fresh, e.wanted, e.whole, e.primed = false, false, false, false, false
 }
 
 // make makes the packets of a mix's encode, as far as somebody needs them.
@@ -104,7 +102,7 @@ func (c *audioCore) make(m *mix, e *encode, pts time.Duration) {
 		return
 	}
 	if m.paused() {
-		e.pause = c.pausePacket(e, pts, m.pauseDue())
+		e.pause = c.pausePacket(e, m.silent-pauseAfter, pts)
 		if !e.whole {
 			return
 		}
@@ -115,45 +113,77 @@ func (c *audioCore) make(m *mix, e *encode, pts time.Duration) {
 // noPacket stands for a tick in which those who take pauses get nothing.
 var noPacket = &codec.Packet{}
 
-// pausePacket answers the packet that says that nothing follows for a while: a
-// frame of no bytes (RFC 6716, section 3.1), or noPacket.
-func (c *audioCore) pausePacket(e *encode, pts time.Duration, due bool) *codec.Packet {
-	if !due && !e.joined && !e.fresh {
+// pausePacket answers what those get who take pauses in the nth block of one:
+// first two frames that say that there is no sound at all, so that what decoders
+// make up afterwards is silence too; then, as often as it is due, a frame of no
+// bytes, which says that nothing follows for a while (RFC 6716, sections 3.1 and
+// 4.3.2; RFC 7587, section 3.1.3). Who comes from elsewhere gets the former at once.
+func (c *audioCore) pausePacket(e *encode, n int, pts time.Duration) *codec.Packet {
+	toc := byte(31<<3 | (c.cfg.Channels-1)<<2) // CELT, full band, 20 ms
+	data := []byte{toc}
+	switch {
+	case n <= 2 || e.joined:
+		data = append(data, 0xff, 0xfe) // the flag of silence, and the entropy coder's end
+	case n%pauseEvery != 3 && !e.fresh:
 		return noPacket
 	}
-	toc := e.toc
-	if toc == 0 {
-		toc = byte(31<<3 | (c.cfg.Channels-1)<<2) // CELT, full band, 20 ms
-	}
 	return &codec.Packet{
-		Kind: codec.Audio, Codec: codec.Opus, Data: []byte{toc},
-		PTS: pts, Duration: pcm.Duration, KeyFrame: true,
+		Kind: codec.Audio, Codec: codec.Opus, Data: data, PTS: pts, Duration: pcm.Duration, KeyFrame: true,
 	}
 }
 
 // encode makes one packet, or nil where the encoder fails.
 func (c *audioCore) encode(e *encode, b *pcm.Block, pts time.Duration) *codec.Packet {
-	if e.enc == nil {
-		cfg := c.cfg.AudioEncoderConfig
-		cfg.LossPercent = e.loss
-		enc, err := c.room.rooms.cfg.Codecs.NewAudioEncoder(cfg)
-		if err != nil {
-			c.room.count.encodeErrors.Add(1)
-			return nil
-		}
-		e.enc = enc
+	if !c.open(e) {
+		return nil
 	}
+	e.last.Copy(b)
 	data, err := e.enc.Encode(c.scratch, b, e.joined || !e.used)
 	if err != nil {
 		c.room.count.encodeErrors.Add(1)
 		return nil
 	}
 	c.room.count.audioEncodes.Add(1)
-	if len(data) > 0 {
-		e.toc = data[0] &^ 3
-	}
 	return &codec.Packet{
 		Kind: codec.Audio, Codec: codec.Opus, Data: slices.Clone(data),
 		PTS: pts, Duration: pcm.Duration, KeyFrame: true,
+	}
+}
+
+// open makes the encoder where there is none yet.
+func (c *audioCore) open(e *encode) bool {
+	if e.enc != nil {
+		return true
+	}
+	cfg := c.cfg.AudioEncoderConfig
+	cfg.LossPercent = e.loss
+	enc, err := c.room.rooms.cfg.Codecs.NewAudioEncoder(cfg)
+	if err != nil {
+		c.room.count.encodeErrors.Add(1)
+		return false
+	}
+	e.enc = enc
+	return true
+}
+
+// prime lets an encoder that goes on after a while, or is new, hear what one who
+// comes to it has heard last: a packet overlaps with the one before it and begins
+// with what the encoder has kept back, so that what is left there from another
+// time would be heard. before is nil for one who has heard nothing.
+func (c *audioCore) prime(e, before *encode) {
+	heard := before != nil && before.used
+	if e.used || e.primed || !heard && e.enc == nil || !c.open(e) {
+		return
+	}
+	e.primed = true
+	block := &c.work
+	if heard {
+		block = &before.last
+	} else {
+		block.SetChannels(c.cfg.Channels)
+		block.Clear()
+	}
+	if _, err := e.enc.Encode(c.scratch, block, false); err != nil {
+		c.room.count.encodeErrors.Add(1)
 	}
 }

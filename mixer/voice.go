@@ -56,15 +56,34 @@ func (v *voice) observe(now time.Time, dbov float64, muted bool) {
 }
 
 // farewell leaves in the voice's block what follows on its last one when its
-// input is gone: that one backwards, fading, so that the voice of somebody who
-// leaves in the middle of a word ends without a click.
+// input is gone: that one's end over and over, fading, so that the voice of
+// somebody who leaves in the middle of a word ends without a click.
 func (v *voice) farewell() {
 	d, channels := v.block.Data(), v.block.Channels()
-	slices.Reverse(d)
-	if channels == 2 { // the sides stay where they are
-		for i := 0; i < len(d); i += 2 {
-			d[i], d[i+1] = d[i+1], d[i]
-		}
+	from := len(d) - v.period()*channels
+	last := slices.Clone(d[from:]) // seldom: somebody leaves
+	for i := range d {
+		d[i] = last[i%len(last)]
 	}
 	audio.Ramp(&v.block, 1, 0)
+}
+
+// period answers after how many frames the block's end was most like it is at
+// its very end, over 1 ms: what comes after the one goes on smoothly after the
+// other.
+func (v *voice) period() int {
+	const like, least = 48, 96
+	d, channels := v.block.Data(), v.block.Channels()
+	end := d[len(d)-like*channels:]
+	best, period := float32(math.Inf(1)), least
+	for lag := least; lag <= pcm.Samples-like; lag++ {
+		off := float32(0)
+		for i, s := range d[len(d)-(lag+like)*channels:][:len(end)] {
+			off += (s - end[i]) * (s - end[i])
+		}
+		if off < best {
+			best, period = off, lag
+		}
+	}
+	return period
 }

@@ -49,7 +49,7 @@ func (e *Ear) WriteAudio(p *codec.Packet) {
 	if e.pausing && gap > 0 {
 		e.hear(make([]float32, max(1, e.Channels)*int(gap*pcm.Rate/time.Second)))
 	}
-	e.resting, e.pausing = false, len(p.Data) <= 2
+	e.resting, e.pausing = false, len(p.Data) <= 3
 	e.packets++
 	e.next = p.PTS + p.Duration
 	if e.pausing {

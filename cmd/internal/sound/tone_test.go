@@ -125,7 +125,7 @@ func (b bound) check(t *testing.T, who string, e *ear, u *tuner) {
 var (
 	plain   = bound{0.005, 0.001}
 	decoded = bound{0.1, 0.1}
-	torn    = 0.1 // a click, where somebody leaves in the middle of a tone
+	torn    = 0.01 // a click, where somebody leaves in the middle of a tone
 )
 
 // TestToneWhileSomebodyComesAndGoes sings for ten minutes, while every second
