@@ -25,6 +25,7 @@ type audioCore struct {
 	version uint64   // of the scene last seen
 	parts   int      // how many voices and announcements are in the sum of this tick
 	quiet   bool     // nobody was near being heard in this tick
+	rested  bool     // until this tick
 }
 
 // maxOpusPacket is the largest packet that an encoder may make: what fits into
@@ -45,8 +46,10 @@ func (c *audioCore) close() {
 
 // tick makes the block that begins at pts from what the scene's seats have at
 // now, and gives every subscriber its packet. It answers for how many blocks
-// nothing will have to be done unless somebody wakes the loop.
-func (c *audioCore) tick(now time.Time, sc *scene, pts time.Duration) (rest int) {
+// nothing will have to be done at the most unless somebody wakes the loop; rested
+// says that it did so until now.
+func (c *audioCore) tick(now time.Time, sc *scene, pts time.Duration, rested bool) (rest int) {
+	c.rested = rested
 	c.room.count.audioBlocks.Add(1)
 	if sc.version != c.version {
 		c.enter(sc)
@@ -63,7 +66,7 @@ func (c *audioCore) tick(now time.Time, sc *scene, pts time.Duration) (rest int)
 	c.collect(now, sc)
 	c.announce(sc)
 	c.serve(sc, pts)
-	return c.rest(sc)
+	return c.rest(sc, pts)
 }
 
 // pass lets a block pass that the loop has rested through.
@@ -79,7 +82,7 @@ func (c *audioCore) pass(now time.Time, sc *scene) {
 
 // rest answers how long there will be nothing to do: where all is silent, until
 // the next packet of the pause is due.
-func (c *audioCore) rest(sc *scene) int {
+func (c *audioCore) rest(sc *scene, pts time.Duration) int {
 	if !c.quiet || !c.full.paused() || len(sc.announcements) > 0 || len(c.leaving) > 0 {
 		return 0
 	}
@@ -88,11 +91,11 @@ func (c *audioCore) rest(sc *scene) int {
 			return 0
 		}
 	}
-	n := c.full.silent - pauseAfter
-	if n < 3 {
+	if c.full.silent < pauseAfter+3 {
 		return 0
 	}
-	return pauseEvery - 1 - (n-3)%pauseEvery
+	since := pts - max(c.full.plain.pausedAt, c.full.repair.pausedAt)
+	return max(0, pauseEvery-1-int(since/pcm.Duration))
 }
 
 // enter takes over what a new scene asks for.

@@ -52,14 +52,15 @@ func (l *audioLoop) run(ctx context.Context, r *Room) {
 	core := newAudioCore(r, l.cfg)
 	defer core.close()
 	begin := func(block int64) time.Time { return r.created.Add(time.Duration(block) * pcm.Duration) }
-	done := int64(time.Since(r.created) / pcm.Duration) // the newest block that is done
-	block := done + 1                                   // the next that is due
+	block := int64(time.Since(r.created)/pcm.Duration) + 1 // the next that is due, at due
+	done, due := block-1, begin(block)
+	resting := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(begin(block)))
+		timer.Reset(time.Until(due))
 		var wake <-chan struct{}
-		if block > done+1 { // it rests
+		if resting {
 			wake = r.wake
 		}
 		select {
@@ -67,20 +68,39 @@ func (l *audioLoop) run(ctx context.Context, r *Room) {
 			return
 		case <-wake:
 			block = min(block, max(done, int64(time.Since(r.created)/pcm.Duration))+1)
+			due, resting = begin(block), false
 			continue
 		case <-timer.C:
 		}
 		now := time.Now()
-		block += l.lateness(r, now.Sub(begin(block)))
+		if !resting { // nobody waits for what a resting room has to say
+			block += l.lateness(r, now.Sub(due))
+		}
 		l.fence.mu.Lock()
 		sc := r.scene.Load()
 		for done = max(done+1, block-mostPassed); done < block; done++ {
 			core.pass(begin(done), sc)
 		}
-		rest := core.tick(now, sc, time.Duration(block)*pcm.Duration)
+		rest := core.tick(now, sc, time.Duration(block)*pcm.Duration, resting)
 		l.fence.mu.Unlock()
-		block += 1 + int64(rest)
+		resting = rest > 0
+		block++
+		if due = begin(block); resting {
+			due = together(now)
+			if block += int64(rest); int64(due.Sub(r.created)/pcm.Duration) <= block {
+				block = max(done+1, int64(due.Sub(r.created)/pcm.Duration))
+			} else {
+				due = begin(block)
+			}
+		}
 	}
+}
+
+// together answers when all resting rooms do what they have to do next: a process
+// that hosts hundreds then wakes once, not for each of them.
+func together(now time.Time) time.Time {
+	const every = pauseEvery * pcm.Duration
+	return now.Add(every - time.Duration(now.UnixNano())%every)
 }
 
 // lateness counts a block that begins late, and answers how many are to be jumped

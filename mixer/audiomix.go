@@ -48,6 +48,8 @@ type encode struct {
 	fresh  bool          // somebody has had nothing yet
 	last   pcm.Block     // encoded last
 	primed bool          // in this tick
+
+	pausedAt time.Duration // of the last packet of a pause
 }
 
 // encodeFor answers which of the mix's encodes a subscriber takes.
@@ -115,18 +117,21 @@ var noPacket = &codec.Packet{}
 
 // pausePacket answers what those get who take pauses in the nth block of one:
 // first two frames that say that there is no sound at all, so that what decoders
-// make up afterwards is silence too; then, as often as it is due, a frame of no
-// bytes, which says that nothing follows for a while (RFC 6716, sections 3.1 and
-// 4.3.2; RFC 7587, section 3.1.3). Who comes from elsewhere gets the former at once.
+// make up afterwards is silence too; then, every pauseEvery blocks or when the loop
+// has rested, a frame of no bytes, which says that nothing follows for a while (RFC
+// 6716, sections 3.1 and 4.3.2; RFC 7587, section 3.1.3). Who comes from elsewhere
+// gets the former at once.
 func (c *audioCore) pausePacket(e *encode, n int, pts time.Duration) *codec.Packet {
 	toc := byte(31<<3 | (c.cfg.Channels-1)<<2) // CELT, full band, 20 ms
 	data := []byte{toc}
 	switch {
 	case n <= 2 || e.joined:
 		data = append(data, 0xff, 0xfe) // the flag of silence, and the entropy coder's end
-	case n%pauseEvery != 3 && !e.fresh:
+	case n == 3 || e.fresh || c.rested || pts-e.pausedAt >= pauseEvery*pcm.Duration:
+	default:
 		return noPacket
 	}
+	e.pausedAt = pts
 	return &codec.Packet{
 		Kind: codec.Audio, Codec: codec.Opus, Data: data, PTS: pts, Duration: pcm.Duration, KeyFrame: true,
 	}

@@ -65,7 +65,7 @@ func TestAudioTickAllocatesOnlyPackets(t *testing.T) {
 	now, n := time.Now(), 0
 	tick := func() {
 		n++
-		core.tick(now.Add(time.Duration(n)*pcm.Duration), sc, time.Duration(n)*pcm.Duration)
+		core.tick(now.Add(time.Duration(n)*pcm.Duration), sc, time.Duration(n)*pcm.Duration, false)
 	}
 	for range 200 {
 		tick()

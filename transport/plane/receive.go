@@ -121,7 +121,12 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 	p.Ext.parse(&p.Header, &in.Ext)
 	if p.Ext.HasTransportSeq && s.arrivals != nil {
 		s.arrivals.Record(p.SSRC, p.Ext.TransportSeq, d.at.UnixMicro())
+		if s.arrived++; s.arrived == 1 {
+			s.arrivedAt = d.at
+		}
 	}
+	s.flowed.Add(1)
+	s.streams(d.at)
 	agreed := in.takes(p.PayloadType, repair)
 	if repair {
 		in.repair.take(d.at, p.SequenceNumber, p.Timestamp)
@@ -344,8 +349,8 @@ func (s *Session) collect(now time.Time) (due bool) {
 			due = true
 		}
 	}
-	if s.arrivals != nil && now.After(s.feedback) {
-		s.feedback = now.Add(feedbackEvery)
+	if s.arrived > 0 && now.After(s.feedback) && (s.arrived >= feedbackAfter || now.Sub(s.arrivedAt) >= feedbackAtLast) {
+		s.feedback, s.arrived = now.Add(feedbackEvery), 0
 		if packets := s.arrivals.BuildFeedbackPacket(); len(packets) > 0 {
 			s.post.send(packets...)
 			due = true
@@ -355,6 +360,13 @@ func (s *Session) collect(now time.Time) (due bool) {
 		return due
 	}
 	s.report = now.Add(reportEvery)
+	flowed := s.flowed.Load()
+	quiet := flowed-s.counted < quietPackets
+	s.counted = flowed
+	if s.skipped++; quiet && s.skipped < quietReports {
+		return due
+	}
+	s.skipped = 0
 	var blocks [8]rtcp.ReceptionReport
 	list := blocks[:0]
 	for _, in := range s.in {

@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"encoding/binary"
 	"math"
 	"reflect"
 	"testing"
@@ -51,7 +52,7 @@ func TestSenderReports(t *testing.T) {
 // Who sends nothing yet reports all the same, with a source of its own.
 func TestReceiverReports(t *testing.T) {
 	r := newRig(t, rigConfig{terms: Terms{CNAME: "tutti", Inbound: []Inbound{voice(nil)}, Outbound: []Outbound{sound()}}})
-	r.session.report = epoch
+	r.session.report, r.session.skipped = epoch, quietReports
 	r.session.tick(epoch)
 	list := r.control(epoch)
 	if len(list) != 2 || list[0].(*rtcp.ReceiverReport).SSRC != r.session.ssrc || len(list[0].(*rtcp.ReceiverReport).Reports) != 0 {
@@ -61,9 +62,53 @@ func TestReceiverReports(t *testing.T) {
 	if list := r.control(epoch); len(list) != 0 {
 		t.Errorf("sent %v before the next is due", list)
 	}
-	r.session.tick(epoch.Add(reportEvery))
+	for i := 1; i <= 2*quietReports; i++ { // all is quiet
+		r.session.tick(epoch.Add(time.Duration(i) * reportEvery))
+		want := 0
+		if i%quietReports == 0 {
+			want = 2
+		}
+		if list := r.control(epoch); len(list) != want {
+			t.Errorf("sent %v after %d", list, i)
+		}
+	}
+	r.session.flowed.Add(quietPackets)
+	r.session.tick(epoch.Add((2*quietReports + 1) * reportEvery))
 	if list := r.control(epoch); len(list) != 2 {
-		t.Errorf("sent %v", list)
+		t.Errorf("sent %v when there is something to tell", list)
+	}
+}
+
+// Feedback of a few packets waits for more, but not for long.
+func TestFeedbackWaits(t *testing.T) {
+	in := voice(nil)
+	in.NACK = false
+	r := newRig(t, rigConfig{terms: Terms{Inbound: []Inbound{in}}})
+	seq := uint16(0)
+	arrive := func(at time.Time, n int) {
+		for range n {
+			r.send(at, with(t, packet(voiceSSRC, opusPT, seq, "x"), extIDs.TransportCC, string(binary.BigEndian.AppendUint16(nil, seq))))
+			seq++
+		}
+	}
+	r.session.report, r.session.feedback = epoch.Add(time.Hour), time.Time{}
+	sent := func(after time.Duration) int {
+		r.session.tick(epoch.Add(after))
+		return len(r.control(epoch.Add(after)))
+	}
+	arrive(epoch, feedbackAfter)
+	if n := sent(feedbackEvery + 1); n != 1 {
+		t.Errorf("%d feedbacks of many", n)
+	}
+	arrive(epoch.Add(time.Second), feedbackAfter-1)
+	if n := sent(time.Second + feedbackEvery + 1); n != 0 {
+		t.Errorf("%d feedbacks of a few at once", n)
+	}
+	if n := sent(time.Second + feedbackAtLast); n != 1 {
+		t.Errorf("%d feedbacks of a few at last", n)
+	}
+	if n := sent(time.Hour / 2); n != 0 {
+		t.Errorf("%d feedbacks of none", n)
 	}
 }
 

@@ -28,9 +28,15 @@ const (
 	// context keeps a state.
 	maxSources = 128
 	// reportEvery is the time between reports, feedbackEvery that between
-	// transport-wide feedback.
-	reportEvery   = time.Second
-	feedbackEvery = 100 * time.Millisecond
+	// transport-wide feedback; where hardly anything flows, as in a pause, the former
+	// is quietReports times as long, and feedback waits for a few packets or
+	// feedbackAtLast. Each would wake somebody for next to nothing.
+	reportEvery    = time.Second
+	quietReports   = 4
+	quietPackets   = 10 // of media in reportEvery, both ways together
+	feedbackEvery  = 100 * time.Millisecond
+	feedbackAfter  = 4 // packets
+	feedbackAtLast = 5 * feedbackEvery
 	// switchAfter is the silence of an address after which another that has
 	// passed a check and that authentic media comes from is sent to.
 	switchAfter = 200 * time.Millisecond
@@ -96,6 +102,8 @@ type Session struct {
 	credentials Credentials
 	checkedAt   time.Time // when the last check was sent
 
+	flowed atomic.Uint64 // packets of media, both ways
+
 	rxMu      sync.Mutex // guards all below; held while a taker runs
 	rx        *srtp.Context
 	tagSize   int // of its packets, in bytes
@@ -109,7 +117,13 @@ type Session struct {
 	told      []told         // what was reported of the outbound streams
 	started   bool
 	report    time.Time // when the next report is due
+	skipped   int       // how many were not sent since then, as all was quiet
+	counted   uint64    // of flowed, at the last report
 	feedback  time.Time
+	burst     int // packets of media since burstAt
+	burstAt   time.Time
+	arrived   int       // packets that feedback was not yet sent of
+	arrivedAt time.Time // the first of them
 
 	post post // from the reading side to the sending side; its lock is taken last
 
@@ -127,7 +141,7 @@ type Session struct {
 
 // NewSession begins a session, which Close ends.
 func (p *Plane) NewSession(cfg Config) (*Session, error) {
-	s := &Session{plane: p, cfg: cfg, ssrc: rand.Uint32()}
+	s := &Session{plane: p, cfg: cfg, ssrc: rand.Uint32(), skipped: quietReports} // the first report is sent whatever flows
 	s.heard.Store(time.Now().UnixNano())
 	if err := p.admit(s); err != nil {
 		return nil, fmt.Errorf("plane: new session: %w", err)

@@ -237,7 +237,7 @@ func TestRepairIsUnwrapped(t *testing.T) {
 	if k.packets[0].Again || k.packets[1].Again {
 		t.Error("what came the first time was taken for a repair")
 	}
-	r.session.report = epoch
+	r.session.report, r.session.skipped = epoch, quietReports
 	r.session.tick(epoch)
 	var blocks []rtcp.ReceptionReport
 	for _, p := range r.control(epoch) {

@@ -126,6 +126,7 @@ func (w *Writer) packet(out *outStream, pt uint8, payload []byte, pts time.Durat
 
 // sendMedia sends a packet that has not been sent before.
 func (s *Session) sendMedia(w *Writer, out *outStream, b []byte, n int, transport uint16) {
+	s.flowed.Add(1)
 	if size := s.encrypt(w, b, n); out.Ext.TransportCC != 0 && s.cfg.Events.Acknowledged != nil {
 		s.sentLog.add(transport, w.now, size)
 	}
