@@ -33,7 +33,7 @@ type audioCore struct {
 const maxOpusPacket = 1275
 
 func newAudioCore(r *Room, cfg audioConfig) *audioCore {
-	return &audioCore{room: r, cfg: cfg, scratch: make([]byte, 0, maxOpusPacket), full: &mix{}}
+	return &audioCore{room: r, cfg: cfg, scratch: make([]byte, 0, maxOpusPacket), full: newMix(nil)}
 }
 
 func (c *audioCore) close() {
@@ -267,14 +267,16 @@ func (c *audioCore) serve(sc *scene, pts time.Duration) {
 		e.whole = e.whole || a.sub.cfg.Continuous
 		if before := a.sub.source; before != e {
 			e.joined = e.joined || before != nil
+			e.fresh = e.fresh || before == nil
 			c.prime(e, before)
+			a.sub.source = e
 		}
-		e.fresh = e.fresh || a.sub.source == nil
 	}
-	c.limit(c.full, &c.sum, c.parts > 0)
-	for _, v := range c.present {
-		if v.talking && v.own != nil {
-			c.without(v)
+	c.full.block.Copy(&c.sum)
+	c.limit(c.full, c.parts > 0)
+	for _, m := range c.mixes {
+		if m.own.talking {
+			c.without(m)
 		}
 	}
 	c.makeAll(pts)
@@ -297,7 +299,7 @@ func (c *audioCore) mixFor(s *Subscription) *mix {
 	}
 	v := s.own.voice
 	if v.own == nil {
-		v.own = &mix{}
+		v.own = newMix(v)
 		v.own.limiter.Continue(&c.full.limiter)
 		v.own.silent = c.full.silent
 		c.mixes = append(c.mixes, v.own)
@@ -307,20 +309,23 @@ func (c *audioCore) mixFor(s *Subscription) *mix {
 
 // without makes what one hears who is heard. The voice that is taken out is as it
 // was added, and what of it is still within the limiter was taken out before.
-func (c *audioCore) without(v *voice) {
-	others := c.parts > 0
-	c.work.Copy(&c.sum)
-	if v.heard {
-		audio.Without(c.work.Data(), c.sum.Data(), v.block.Data())
-		if others = c.parts > 1; !others {
-			c.work.Clear() // of what was alone in the sum not even the rounding is left
-		}
+func (c *audioCore) without(m *mix) {
+	v, others := m.own, c.parts > 0
+	m.block.SetChannels(c.cfg.Channels)
+	switch {
+	case !v.heard:
+		m.block.Copy(&c.sum)
+	case c.parts > 1:
+		audio.Without(m.block.Data(), c.sum.Data(), v.block.Data())
+	default: // of what was alone in the sum not even the rounding is left
+		m.block.Clear()
+		others = false
 	}
-	c.limit(v.own, &c.work, others)
+	c.limit(m, others)
 }
 
-// limit takes the mix's block of this tick.
-func (c *audioCore) limit(m *mix, b *pcm.Block, sound bool) {
+// limit limits the mix's block of this tick.
+func (c *audioCore) limit(m *mix, sound bool) {
 	if sound {
 		if m.paused() { // decoders that were in a pause go on from nothing
 			m.plain.joined, m.repair.joined = true, true
@@ -329,12 +334,11 @@ func (c *audioCore) limit(m *mix, b *pcm.Block, sound bool) {
 	} else {
 		m.silent++
 	}
-	if !m.wanted {
-		m.limiter.Follow(b)
-		return
+	if m.wanted {
+		m.limiter.Process(&m.block)
+	} else {
+		m.limiter.Follow(&m.block)
 	}
-	m.block.Copy(b)
-	m.limiter.Process(&m.block)
 }
 
 // makeAll encodes what is needed.
@@ -352,23 +356,18 @@ func (c *audioCore) expired(m *mix) bool {
 	if m.open() || m.plain.unused < closeAfter {
 		return false
 	}
-	for _, v := range c.present {
-		if v.own == m {
-			v.own = nil
-		}
-	}
+	m.own.own = nil
 	return true
 }
 
 // give writes a subscriber its packet.
 func (c *audioCore) give(a *listener, pts time.Duration) {
-	s, m := a.sub, c.mixFor(a.sub)
+	s := a.sub
 	if a.deaf || s.deaf {
-		c.turn(a, m, pts)
+		c.turn(a, c.mixFor(s), pts)
 		return
 	}
-	e := m.encodeFor(s)
-	s.source = e
+	e := s.source
 	p := e.packet
 	if e.pause != nil && !s.cfg.Continuous {
 		p = e.pause
@@ -383,7 +382,7 @@ func (c *audioCore) give(a *listener, pts time.Duration) {
 func (c *audioCore) turn(a *listener, m *mix, pts time.Duration) {
 	s := a.sub
 	if s.fading == nil {
-		s.fading = &encode{}
+		s.fading = &encode{block: &pcm.Block{}}
 	}
 	if a.deaf == s.deaf {
 		c.stayDeaf(s, pts)
@@ -397,10 +396,10 @@ func (c *audioCore) turn(a *listener, m *mix, pts time.Duration) {
 	if !s.deaf {
 		c.prime(s.fading, s.source)
 	}
-	c.work.Copy(&m.block)
-	audio.Ramp(&c.work, from, to)
+	s.fading.block.Copy(&m.block)
+	audio.Ramp(s.fading.block, from, to)
 	s.deaf, s.deafFor, s.source = a.deaf, 0, s.fading
-	if p := c.encode(s.fading, &c.work, pts); p != nil {
+	if p := c.encode(s.fading, pts); p != nil {
 		s.writeAudio(p)
 	}
 	s.fading.close()

@@ -26,8 +26,9 @@ const (
 // mix is what some of a room hear: the sum with its limiter, and the encodes of
 // it. All but the encodes are the audio loop's work of one tick.
 type mix struct {
+	own     *voice // whose is left out; nil for the full one
 	limiter audio.Limiter
-	block   pcm.Block // limited
+	block   pcm.Block // limited; that of the tick before until this one's is made
 	silent  int       // blocks without any sound on end
 	wanted  bool      // somebody hears it in this tick
 	plain   encode
@@ -46,10 +47,16 @@ type encode struct {
 	whole  bool          // somebody takes it who takes no pauses
 	joined bool          // somebody comes from another encoder in this tick
 	fresh  bool          // somebody has had nothing yet
-	last   pcm.Block     // encoded last
+	block  *pcm.Block    // what it encodes
 	primed bool          // in this tick
 
 	pausedAt time.Duration // of the last packet of a pause
+}
+
+func newMix(own *voice) *mix {
+	m := &mix{own: own}
+	m.plain.block, m.repair.block = &m.block, &m.block
+	return m
 }
 
 // encodeFor answers which of the mix's encodes a subscriber takes.
@@ -109,7 +116,7 @@ func (c *audioCore) make(m *mix, e *encode, pts time.Duration) {
 			return
 		}
 	}
-	e.packet = c.encode(e, &m.block, pts)
+	e.packet = c.encode(e, pts)
 }
 
 // noPacket stands for a tick in which those who take pauses get nothing.
@@ -138,12 +145,11 @@ func (c *audioCore) pausePacket(e *encode, n int, pts time.Duration) *codec.Pack
 }
 
 // encode makes one packet, or nil where the encoder fails.
-func (c *audioCore) encode(e *encode, b *pcm.Block, pts time.Duration) *codec.Packet {
+func (c *audioCore) encode(e *encode, pts time.Duration) *codec.Packet {
 	if !c.open(e) {
 		return nil
 	}
-	e.last.Copy(b)
-	data, err := e.enc.Encode(c.scratch, b, e.joined || !e.used)
+	data, err := e.enc.Encode(c.scratch, e.block, e.joined || !e.used)
 	if err != nil {
 		c.room.count.encodeErrors.Add(1)
 		return nil
@@ -183,7 +189,7 @@ func (c *audioCore) prime(e, before *encode) {
 	e.primed = true
 	block := &c.work
 	if heard {
-		block = &before.last
+		block = before.block
 	} else {
 		block.SetChannels(c.cfg.Channels)
 		block.Clear()
