@@ -7,11 +7,15 @@ import (
 )
 
 // weighting is the K-weighting of ITU-R BS.1770-4, annex 1: a shelf for the
-// head and a high pass, one after the other, each as a transposed direct form
-// II. The zero value is at rest.
+// head and a high pass, one after the other, each in direct form I. The zero
+// value is at rest.
 type weighting struct {
-	state [2][4]float64 // by channel
+	state [2]past2 // by channel
 }
+
+// past2 are the last two values, the newest first, of what goes into the shelf,
+// between the filters, and out of the high pass.
+type past2 struct{ x1, x2, y1, y2, u1, u2 float64 }
 
 // Coefficients at 48 kHz, annex 1, tables 1 and 2. The high pass has 1, -2, 1
 // above.
@@ -32,57 +36,52 @@ func (w *weighting) energy(b *pcm.Block) float64 {
 	var sum float64
 	d := b.Data()
 	if b.Channels() == 2 {
-		sum = stereo(&w.state, d)
+		sum = w.state[0].filter(d, 2) + w.state[1].filter(d[1:], 2)
 	} else {
-		sum = mono(&w.state[0], d)
+		sum = w.state[0].filter(d, 1)
 	}
 	if !(sum < absurd*absurd*pcm.Samples) {
 		*w = weighting{}
 		return 0
 	}
 	for c := range w.state {
-		for i, s := range w.state[c] {
-			if math.Abs(s) < vanished {
-				w.state[c][i] = 0
-			}
-		}
+		w.state[c].settle()
 	}
 	return sum / pcm.Samples
 }
 
-func mono(z *[4]float64, d []float32) (sum float64) {
-	p, q, r, s := z[0], z[1], z[2], z[3]
-	for _, v := range d {
-		x := float64(v)
-		y := shelfB0*x + p
-		p = shelfB1*x - shelfA1*y + q
-		q = shelfB2*x - shelfA2*y
-		u := y + r
-		r = -2*y - passA1*u + s
-		s = y - passA2*u
-		sum += u * u
+// settle ends what has vanished.
+func (p *past2) settle() {
+	if max(math.Abs(p.x1), math.Abs(p.x2), math.Abs(p.y1), math.Abs(p.y2), math.Abs(p.u1), math.Abs(p.u2)) < vanished {
+		*p = past2{}
 	}
-	z[0], z[1], z[2], z[3] = p, q, r, s
-	return sum
 }
 
-// stereo is mono twice: neither channel waits for the other.
-func stereo(z *[2][4]float64, d []float32) (sum float64) {
-	p0, q0, r0, s0 := z[0][0], z[0][1], z[0][2], z[0][3]
-	p1, q1, r1, s1 := z[1][0], z[1][1], z[1][2], z[1][3]
-	for len(d) >= 2 {
-		x0, x1 := float64(d[0]), float64(d[1])
-		d = d[2:]
-		y0, y1 := shelfB0*x0+p0, shelfB0*x1+p1
-		p0, p1 = shelfB1*x0-shelfA1*y0+q0, shelfB1*x1-shelfA1*y1+q1
-		q0, q1 = shelfB2*x0-shelfA2*y0, shelfB2*x1-shelfA2*y1
-		u0, u1 := y0+r0, y1+r1
-		r0, r1 = -2*y0-passA1*u0+s0, -2*y1-passA1*u1+s1
-		s0, s1 = y0-passA2*u0, y1-passA2*u1
-		sum += u0*u0 + u1*u1
+// The filters' next value but one by the last two: a1*a1-a2 and a1*a2.
+const (
+	shelfC1, shelfC2 = shelfA1*shelfA1 - shelfA2, shelfA1 * shelfA2
+	passC1, passC2   = passA1*passA1 - passA2, passA1 * passA2
+)
+
+// filter answers the energy of every step-th sample of d, an even number of them.
+// It makes two values at a time, both from the two before, since a value that waits
+// for the one before it costs three times as much.
+func (p *past2) filter(d []float32, step int) (sum float64) {
+	x1, x2, y1, y2, u1, u2 := p.x1, p.x2, p.y1, p.y2, p.u1, p.u2
+	for i := 0; i+step < len(d); i += 2 * step {
+		a, b := float64(d[i]), float64(d[i+step])
+		fa := shelfB0*a + shelfB1*x1 + shelfB2*x2
+		fb := shelfB0*b + shelfB1*a + shelfB2*x1
+		ya := fa - shelfA2*y2 - shelfA1*y1
+		yb := fb - shelfA1*fa + shelfC2*y2 + shelfC1*y1
+		ga := ya - 2*y1 + y2
+		gb := yb - 2*ya + y1
+		ua := ga - passA2*u2 - passA1*u1
+		ub := gb - passA1*ga + passC2*u2 + passC1*u1
+		sum += ua*ua + ub*ub
+		x1, x2, y1, y2, u1, u2 = b, a, yb, ya, ub, ua
 	}
-	z[0] = [4]float64{p0, q0, r0, s0}
-	z[1] = [4]float64{p1, q1, r1, s1}
+	*p = past2{x1, x2, y1, y2, u1, u2}
 	return sum
 }
 
