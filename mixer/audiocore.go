@@ -143,9 +143,10 @@ func (c *audioCore) listen(now time.Time, sc *scene) {
 			continue
 		}
 		v.heard = false
+		v.announces = v.in.Announces()
 		dbov, ok := v.in.Level(now)
 		switch {
-		case !v.in.Announces():
+		case !v.announces:
 			dbov = pcm.SilenceDBOV
 			if c.decode(now, v); v.heard {
 				dbov = v.block.Level()
@@ -198,10 +199,10 @@ func (c *audioCore) collect(now time.Time, sc *scene) {
 
 // take decodes the voice's block, or lets it pass.
 func (c *audioCore) take(now time.Time, v *voice, sounding bool) {
-	switch announces := v.in.Announces(); {
-	case sounding && announces:
+	switch {
+	case sounding && v.announces:
 		c.decode(now, v)
-	case announces:
+	case v.announces:
 		v.in.Skip(now)
 	}
 	v.heard = v.heard && sounding

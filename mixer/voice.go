@@ -19,6 +19,7 @@ type voice struct {
 	leveller   audio.Leveller
 	block      pcm.Block // what the voice adds to the sum of this tick, if heard
 	gain       float32   // at the end of the last block
+	announces  bool      // its sender says how loud it is
 	heard      bool      // block contributes to the sum of this tick
 	lingers    int       // for how many blocks more it is taken to talk
 	talking    bool      // heard just now: has a mix of its own
