@@ -26,6 +26,8 @@ type audioCore struct {
 	parts   int      // how many voices and announcements are in the sum of this tick
 	quiet   bool     // nobody was near being heard in this tick
 	rested  bool     // until this tick
+
+	pausedAt time.Duration // PTS of the last packet of a pause
 }
 
 // maxOpusPacket is the largest packet that an encoder may make: what fits into
@@ -94,8 +96,7 @@ func (c *audioCore) rest(sc *scene, pts time.Duration) int {
 	if c.full.silent < pauseAfter+3 {
 		return 0
 	}
-	since := pts - max(c.full.plain.pausedAt, c.full.repair.pausedAt)
-	return max(0, pauseEvery-1-int(since/pcm.Duration))
+	return max(0, pauseEvery-1-int((pts-c.pausedAt)/pcm.Duration))
 }
 
 // enter takes over what a new scene asks for.

@@ -138,7 +138,7 @@ func (c *audioCore) pausePacket(e *encode, n int, pts time.Duration) *codec.Pack
 	default:
 		return noPacket
 	}
-	e.pausedAt = pts
+	e.pausedAt, c.pausedAt = pts, pts
 	return &codec.Packet{
 		Kind: codec.Audio, Codec: codec.Opus, Data: data, PTS: pts, Duration: pcm.Duration, KeyFrame: true,
 	}
