@@ -26,8 +26,6 @@ type Plane struct {
 	stopped chan struct{}
 	hurry   chan struct{} // see soon
 
-	streamed atomic.Int64 // when a session streamed or shook hands last, Unix time in nanoseconds
-
 	routesMu sync.RWMutex
 	routes   map[netip.AddrPort]*route
 	claims   map[uint32]*Session // by SSRC of what they take

@@ -126,7 +126,6 @@ func (s *Session) receiveMedia(d *inDatagram) bool {
 		}
 	}
 	s.flowed.Add(1)
-	s.streams(d.at)
 	agreed := in.takes(p.PayloadType, repair)
 	if repair {
 		in.repair.take(d.at, p.SequenceNumber, p.Timestamp)

@@ -93,37 +93,8 @@ func (s *Socket) read(l *leg) {
 		for i := range n {
 			s.take(l, &batch[i])
 		}
-		if n < readBatch && s.plane.calm(batch[0].at) {
-			time.Sleep(calmRest)
-		}
 	}
 	_ = s.Close()
-}
-
-const (
-	// calmAfter is for how long nobody sends a stream before the sockets are read
-	// less often: whoever is silent sends a packet now and then, which wakes the
-	// process for next to nothing where they are hundreds.
-	calmAfter = time.Second
-	// calmRest is how long packets then wait at most to be read.
-	calmRest = 3 * time.Millisecond
-	// streaming is how many packets of media a session sends within streamWindow
-	// where it sends more than those of pauses.
-	streaming    = 5
-	streamWindow = 200 * time.Millisecond
-)
-
-// calm reports whether no session streams.
-func (p *Plane) calm(now time.Time) bool { return now.UnixNano()-p.streamed.Load() > int64(calmAfter) }
-
-// streams notes that media came to the session.
-func (s *Session) streams(at time.Time) {
-	if at.Sub(s.burstAt) > streamWindow {
-		s.burst, s.burstAt = 0, at
-	}
-	if s.burst++; s.burst >= streaming {
-		s.plane.streamed.Store(at.UnixNano())
-	}
 }
 
 // take tells a datagram where it belongs.
@@ -151,9 +122,6 @@ func (s *Socket) take(l *leg, d *inDatagram) {
 	switch {
 	case kind == control && s.answered(l, d):
 	case kind == control:
-		if d.data[0] >= 20 && d.data[0] <= 63 { // DTLS (RFC 7983, section 7): somebody joins
-			s.plane.streamed.Store(d.at.UnixNano())
-		}
 		s.pass(d)
 	case r == nil && kind != control && s.stray(l, d, kind):
 	case r == nil:
