@@ -36,6 +36,7 @@ var (
 		mediaTotal("tutti_media_resent_total", "Packets sent again.", func(s plane.Stats) uint64 { return s.Resent }),
 		mediaTotal("tutti_media_resends_refused_total", "Packets asked for that were unknown, just sent, or beyond the budget.", func(s plane.Stats) uint64 { return s.ResendsRefused }),
 		mediaTotal("tutti_media_asked_total", "Missing packets that clients were asked for.", func(s plane.Stats) uint64 { return s.Asked }),
+		mediaTotal("tutti_media_renewed_total", "Consent checks (RFC 7675) that were answered without ICE.", func(s plane.Stats) uint64 { return s.Renewed }),
 		mediaTotal("tutti_media_passed_total", "STUN and DTLS datagrams given to ICE.", func(s plane.Stats) uint64 { return s.Passed }),
 		{stoppedDesc, []string{"shut"}, func(s plane.Stats) uint64 { return s.StoppedShut }},
 		{stoppedDesc, []string{"expired"}, func(s plane.Stats) uint64 { return s.StoppedExpired }},

@@ -16,7 +16,7 @@ var delays = [...]time.Duration{
 type counters struct {
 	received, receivedBytes, reads                           atomic.Uint64
 	garbage, stranger, early, forged, replayed, malformed    atomic.Uint64
-	undeclared, passed, controlFull, conflicts, panics       atomic.Uint64
+	undeclared, passed, renewed, controlFull, conflicts, panics       atomic.Uint64
 	sentPackets, sentBytes, writes, refused, resent, refusal atomic.Uint64
 	asked                                                    atomic.Uint64
 	handOver                                                 [len(delays) + 1]atomic.Uint64
@@ -48,6 +48,8 @@ type Stats struct {
 	// Passed are STUN and DTLS datagrams given to ICE, which drops what is not for a
 	// session or not from who has its key.
 	Passed uint64
+	// Renewed are consent checks that were answered without ICE.
+	Renewed uint64
 	// ControlDropped are STUN and DTLS datagrams that ICE was too busy for.
 	ControlDropped uint64
 	// Conflicts are checks for a session from an address that is another's.
@@ -102,7 +104,7 @@ func (c *counters) stats() Stats {
 		Received: c.received.Load(), ReceivedBytes: c.receivedBytes.Load(), Reads: c.reads.Load(),
 		Garbage: c.garbage.Load(), Strangers: c.stranger.Load(), Forged: c.forged.Load(), Replayed: c.replayed.Load(),
 		Malformed: c.malformed.Load(), Undeclared: c.undeclared.Load(), EarlyDropped: c.early.Load(),
-		Passed: c.passed.Load(), ControlDropped: c.controlFull.Load(), Conflicts: c.conflicts.Load(), Sent: c.sentPackets.Load(), SentBytes: c.sentBytes.Load(),
+		Passed: c.passed.Load(), Renewed: c.renewed.Load(), ControlDropped: c.controlFull.Load(), Conflicts: c.conflicts.Load(), Sent: c.sentPackets.Load(), SentBytes: c.sentBytes.Load(),
 		Writes: c.writes.Load(), Refused: c.refused.Load(), Resent: c.resent.Load(), ResendsRefused: c.refusal.Load(),
 		Asked: c.asked.Load(), Panics: c.panics.Load(),
 		HandOver: Histogram{Bounds: delays[:], Sum: time.Duration(c.handOverSum.Load())},

@@ -30,6 +30,8 @@ const (
 // Credentials are those of the present ICE session (RFC 8445, section 5.3).
 type Credentials struct {
 	LocalUfrag, RemoteUfrag, RemotePwd string
+	// LocalPwd lets the plane answer the client's consent checks by itself.
+	LocalPwd string
 }
 
 // ownCheck is one that a session has sent and that is not answered.

@@ -120,7 +120,7 @@ func (s *Socket) take(l *leg, d *inDatagram) {
 		r.session.Ready() // it may have waited for this
 	}
 	switch {
-	case kind == control && s.answered(l, d):
+	case kind == control && (s.answered(l, d) || s.renewed(l, r, d)):
 	case kind == control:
 		s.pass(d)
 	case r == nil && kind != control && s.stray(l, d, kind):

@@ -109,7 +109,8 @@ func (p *Peer) negotiate(ctx context.Context, pc *webrtc.PeerConnection, o *offe
 		}
 	}
 	local, _ := desc.MediaDescriptions[0].Attribute("ice-ufrag")
-	p.way().credentials(plane.Credentials{LocalUfrag: local, RemoteUfrag: o.ufrag, RemotePwd: o.pwd})
+	pwd, _ := desc.MediaDescriptions[0].Attribute("ice-pwd")
+	p.way().credentials(plane.Credentials{LocalUfrag: local, LocalPwd: pwd, RemoteUfrag: o.ufrag, RemotePwd: o.pwd})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
