@@ -93,8 +93,9 @@ type Config struct {
 	// FailedTimeout is how long a disconnected client may take to come back,
 	// 5 s by default.
 	FailedTimeout time.Duration
-	// KeepAlive is the time between our checks of the path, 4 s by default: what
-	// consent needs (RFC 7675, section 5.1). Who is silent is found out otherwise.
+	// KeepAlive is the time between our checks of the path, 2 s by default, which
+	// is also the most that pion waits; consent needs one in 5 s (RFC 7675, section
+	// 5.1). Who is silent is found out otherwise.
 	KeepAlive time.Duration
 
 	// Codecs makes the decoders; all three must be set.
@@ -133,7 +134,7 @@ func (c Config) withDefaults() Config {
 		{&c.GatherTimeout, 5 * time.Second},
 		{&c.DisconnectedTimeout, 3 * time.Second},
 		{&c.FailedTimeout, 5 * time.Second},
-		{&c.KeepAlive, 4 * time.Second},
+		{&c.KeepAlive, 2 * time.Second},
 	}
 	for _, d := range times {
 		if *d.field == 0 {
