@@ -14,13 +14,13 @@ var delays = [...]time.Duration{
 
 // counters count since the plane began.
 type counters struct {
-	received, receivedBytes, reads                           atomic.Uint64
-	garbage, stranger, early, forged, replayed, malformed    atomic.Uint64
-	undeclared, passed, renewed, controlFull, conflicts, panics       atomic.Uint64
-	sentPackets, sentBytes, writes, refused, resent, refusal atomic.Uint64
-	asked                                                    atomic.Uint64
-	handOver                                                 [len(delays) + 1]atomic.Uint64
-	handOverSum                                              atomic.Int64
+	received, receivedBytes, reads                              atomic.Uint64
+	garbage, stranger, early, forged, replayed, malformed       atomic.Uint64
+	undeclared, passed, renewed, controlFull, conflicts, panics atomic.Uint64
+	sentPackets, sentBytes, writes, refused, resent, refusal    atomic.Uint64
+	asked                                                       atomic.Uint64
+	handOver                                                    [len(delays) + 1]atomic.Uint64
+	handOverSum                                                 atomic.Int64
 }
 
 // observe counts how long a packet took from the socket to its taker.
