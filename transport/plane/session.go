@@ -120,8 +120,6 @@ type Session struct {
 	skipped   int       // how many were not sent since then, as all was quiet
 	counted   uint64    // of flowed, at the last report
 	feedback  time.Time
-	burst     int // packets of media since burstAt
-	burstAt   time.Time
 	arrived   int       // packets that feedback was not yet sent of
 	arrivedAt time.Time // the first of them
 
