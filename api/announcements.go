@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -94,7 +93,7 @@ func (s *Server) namedSound(c echo.Context) (cfg mixer.AnnounceConfig, err error
 	if body.File == "" {
 		return cfg, blame("invalid_field", "file", "file must name a file; a sound can be sent as %s or %s", typeOgg, typeWAV)
 	}
-	if err := checkGain(body.GainDB); err != nil {
+	if err := mixer.CheckGain("gain_db", body.GainDB); err != nil {
 		return cfg, err
 	}
 	source, err := s.cfg.Sounds.File(body.File)
@@ -136,7 +135,7 @@ func (s *Server) sentSound(c echo.Context) (cfg mixer.AnnounceConfig, err error)
 func readSoundQuery(c echo.Context) (cfg mixer.AnnounceConfig, err error) {
 	if text := c.QueryParam("gain_db"); text != "" {
 		cfg.GainDB, err = strconv.ParseFloat(text, 64)
-		if err != nil || checkGain(cfg.GainDB) != nil {
+		if err != nil || mixer.CheckGain("gain_db", cfg.GainDB) != nil {
 			return cfg, blame("invalid_query", "gain_db", "gain_db must be %v to %v", mixer.MinGainDB, mixer.MaxGainDB)
 		}
 	}
@@ -148,15 +147,6 @@ func readSoundQuery(c echo.Context) (cfg mixer.AnnounceConfig, err error) {
 		return cfg, blame("invalid_query", "loop", "loop must be true or false")
 	}
 	return cfg, nil
-}
-
-// checkGain answers a *mixer.FieldError for a gain that the mixer would not take,
-// before anything is read or opened for it.
-func checkGain(db float64) error {
-	if db >= mixer.MinGainDB && db <= mixer.MaxGainDB {
-		return nil
-	}
-	return &mixer.FieldError{Field: "gain_db", Reason: fmt.Sprintf("must be %v to %v", mixer.MinGainDB, mixer.MaxGainDB)}
 }
 
 // listAnnouncements answers GET /v1/rooms/{room}/announcements, those that play.
@@ -173,9 +163,7 @@ func (s *Server) listAnnouncements(c echo.Context) error {
 	for _, a := range r.Announcements() {
 		list = append(list, describeAnnouncement(a, statePlaying))
 	}
-	list, next := cut(p, list, func(a announcementResource) string {
-		return fmt.Sprintf("%020d/%s", a.StartedAt.UnixNano(), a.ID)
-	})
+	list, next := cut(p, list, func(a announcementResource) string { return timeCursor(a.StartedAt, a.ID) })
 	return ok(c, struct {
 		Announcements []announcementResource `json:"announcements"`
 		Next          string                 `json:"next_page_token"`

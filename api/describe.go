@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/subtle"
-	"encoding/hex"
 	"hash/maphash"
 	"maps"
 	"time"
@@ -100,11 +99,10 @@ func (v *view) describe(created time.Time, kept map[string]cluster.Attributes) c
 		people = map[string]cluster.Attributes{}
 	}
 	for i, p := range v.people {
-		a := cluster.Attributes{Name: p.Name, AudioMuted: p.AudioMuted, Deafened: p.Deafened, VideoMuted: p.VideoMuted, GainDB: p.GainDB}
-		if v.bearers[i] != [32]byte{} {
-			a.Bearer = hex.EncodeToString(v.bearers[i][:])
+		people[p.ID] = cluster.Attributes{
+			Name: p.Name, AudioMuted: p.AudioMuted, Deafened: p.Deafened, VideoMuted: p.VideoMuted, GainDB: p.GainDB,
+			Bearer: bearerName(v.bearers[i]),
 		}
-		people[p.ID] = a
 	}
 	return cluster.Room{
 		ID: v.room.ID(), Settings: v.settings, CreatedAt: created.UTC(), Seq: v.seq, Participants: people, Recordings: v.recordings,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/hex"
 	"net/http"
 	"slices"
@@ -64,13 +65,16 @@ func describeForwarder(room string, f Forwarder) forwarderResource {
 	return r
 }
 
-// bearer answers how the directory names who makes a request: the SHA-256 of the
-// token in hex, empty without one.
-func (p *principal) bearer() string {
-	if p.hash == [32]byte{} {
+// bearer answers how the directory names who makes a request.
+func (p *principal) bearer() string { return bearerName(p.hash) }
+
+// bearerName answers how the directory names who has a token of that SHA-256: by the
+// hash in hex, empty without a token.
+func bearerName(hash [32]byte) string {
+	if hash == [32]byte{} {
 		return ""
 	}
-	return hex.EncodeToString(p.hash[:])
+	return hex.EncodeToString(hash[:])
 }
 
 // postForwarder answers POST /v1/rooms/{room}/forwarders.
@@ -124,17 +128,14 @@ func (s *Server) listForwarders(c echo.Context) error {
 	for _, f := range s.cfg.Forwarders.List(r.ID()) {
 		list = append(list, describeForwarder(r.ID(), f))
 	}
-	cursor := func(f forwarderResource) string { return f.StartedAt.Format(cursorTime) + "/" + f.ID }
-	slices.SortFunc(list, func(a, b forwarderResource) int { return slices.Compare([]byte(cursor(a)), []byte(cursor(b))) })
+	cursor := func(f forwarderResource) string { return timeCursor(f.StartedAt, f.ID) }
+	slices.SortFunc(list, func(a, b forwarderResource) int { return cmp.Compare(cursor(a), cursor(b)) })
 	list, next := cut(p, list, cursor)
 	return ok(c, struct {
 		Forwarders []forwarderResource `json:"forwarders"`
 		Next       string              `json:"next_page_token"`
 	}{list, next})
 }
-
-// cursorTime is a time whose texts sort as the times do.
-const cursorTime = "2006-01-02T15:04:05.000000000Z"
 
 // getForwarder answers GET of a forwarder.
 func (s *Server) getForwarder(c echo.Context) error {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -36,6 +38,10 @@ func readPage(c echo.Context) (page, error) {
 	p.after = string(after)
 	return p, nil
 }
+
+// timeCursor is a cursor of what is sorted by a time, and by its identifier where
+// times are the same.
+func timeCursor(at time.Time, id string) string { return fmt.Sprintf("%020d/%s", at.UnixNano(), id) }
 
 // cut answers the page of a list that is sorted by its cursors, and the token
 // of the next page, empty at the end. What comes and goes between two pages

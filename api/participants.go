@@ -187,9 +187,7 @@ func (s *Server) listParticipants(c echo.Context) error {
 }
 
 // joinCursor orders participants by when they joined.
-func joinCursor(p participantResource) string {
-	return fmt.Sprintf("%020d/%s", p.JoinedAt.UnixNano(), p.ID)
-}
+func joinCursor(p participantResource) string { return timeCursor(p.JoinedAt, p.ID) }
 
 // participant answers the participant of the path and its room, where the
 // caller may do the action there or made the session itself.

@@ -60,7 +60,7 @@ func (r *Room) Announce(cfg AnnounceConfig) (*Announcement, error) {
 	if !ValidID(cfg.ID) {
 		return nil, &FieldError{"id", "must match [A-Za-z0-9_-]{1,64}"}
 	}
-	if err := checkGain("gain_db", cfg.GainDB); err != nil {
+	if err := CheckGain("gain_db", cfg.GainDB); err != nil {
 		return nil, err
 	}
 	a := &Announcement{room: r, cfg: cfg, started: time.Now()}
@@ -113,7 +113,7 @@ func (a *Announcement) Info() AnnouncementInfo {
 
 // SetGain changes the gain in dB, or answers a *FieldError.
 func (a *Announcement) SetGain(db float64) error {
-	if err := checkGain("gain_db", db); err != nil {
+	if err := CheckGain("gain_db", db); err != nil {
 		return err
 	}
 	a.gainDB.Store(math.Float64bits(db))
@@ -126,8 +126,9 @@ func (a *Announcement) SetLoop(on bool) { a.loop.Store(on) }
 // Stop lets it fade out within a block and end.
 func (a *Announcement) Stop() { a.stopped.Store(true) }
 
-// checkGain answers a *FieldError for a gain that cannot be.
-func checkGain(field string, db float64) error {
+// CheckGain answers a *FieldError for a gain in dB that cannot be; field is its
+// name in the API.
+func CheckGain(field string, db float64) error {
 	if math.IsNaN(db) || db < MinGainDB || db > MaxGainDB {
 		return &FieldError{field, "must be -60 to 20"}
 	}

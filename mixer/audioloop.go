@@ -83,15 +83,17 @@ func (l *audioLoop) run(ctx context.Context, r *Room) {
 		}
 		rest := core.tick(now, sc, time.Duration(block)*pcm.Duration, resting)
 		l.fence.mu.Unlock()
-		resting = rest > 0
-		block++
-		if due = begin(block); resting {
-			due = together(now)
-			if block += int64(rest); int64(due.Sub(r.created)/pcm.Duration) <= block {
-				block = max(done+1, int64(due.Sub(r.created)/pcm.Duration))
-			} else {
-				due = begin(block)
-			}
+		if resting = rest > 0; !resting {
+			block++
+			due = begin(block)
+			continue
+		}
+		last := block + 1 + int64(rest)
+		due = together(now)
+		if at := int64(due.Sub(r.created) / pcm.Duration); at <= last {
+			block = max(block+1, at)
+		} else {
+			block, due = last, begin(last)
 		}
 	}
 }

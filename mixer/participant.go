@@ -1,7 +1,6 @@
 package mixer
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -277,8 +276,10 @@ func (p *Participant) Update(ifVersion uint64, patch ParticipantPatch) error {
 			return err
 		}
 	}
-	if g := patch.GainDB; g != nil && (math.IsNaN(*g) || *g < MinGainDB || *g > MaxGainDB) {
-		return &FieldError{"audio.gain_db", "must be -60 to 20"}
+	if g := patch.GainDB; g != nil {
+		if err := CheckGain("audio.gain_db", *g); err != nil {
+			return err
+		}
 	}
 	var err error
 	p.room.change(func() {

@@ -226,7 +226,7 @@ type Forwarder struct {
 	StartedAt time.Time `json:"started_at"`
 }
 
-// Secret is a text that is shown in the store alone, and in no log.
+// Secret is a text that no format shows; JSON has it as it is, for the store.
 type Secret string
 
 // String answers what may be shown.
@@ -236,6 +236,9 @@ func (s Secret) String() string {
 	}
 	return "(secret)"
 }
+
+// GoString is String: what %#v shows.
+func (s Secret) GoString() string { return s.String() }
 
 // ErrForeign: an entry of the store is none that this program writes.
 var ErrForeign = errors.New("the entry is not of this program")

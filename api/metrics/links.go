@@ -18,8 +18,8 @@ var (
 	listenersDesc     = prometheus.NewDesc("tutti_listeners",
 		"Participants who receive sound, by how it is helped over losses.", []string{"repair"}, nil)
 
-	packetsReceived = prometheus.NewDesc("tutti_audio_packets_received_total", "Packets of participants' sound that came.", nil, nil)
-	packetsLost     = prometheus.NewDesc("tutti_audio_packets_lost_total", "Packets of participants' sound that did not come.", nil, nil)
+	packetsReceived = prometheus.NewDesc("tutti_audio_packets_received_total", "Packets of participants' sound that came in time.", nil, nil)
+	packetsLost     = prometheus.NewDesc("tutti_audio_packets_lost_total", "Packets of participants' sound that were not there when due, the late ones included.", nil, nil)
 	packetsLate     = prometheus.NewDesc("tutti_audio_packets_late_total", "Packets of participants' sound that came when their time was over.", nil, nil)
 )
 

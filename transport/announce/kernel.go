@@ -26,10 +26,10 @@ func newKernel(in, out int) *kernel {
 	k := &kernel{in: int64(in), out: int64(out), taps: 2 * int(math.Ceil(lobes*stretch))}
 	k.table = make([]float32, (phases+1)*k.taps)
 	half := float64(k.taps / 2)
+	weights := make([]float64, k.taps)
 	for p := range phases + 1 {
 		row := k.table[p*k.taps : (p+1)*k.taps]
 		var sum float64
-		weights := make([]float64, k.taps)
 		for i := range weights {
 			x := float64(i) - half + 1 - float64(p)/phases // from the sample to be made, in samples of the input
 			weights[i] = sinc(2*edge/stretch*x) * kaiser(x/half)

@@ -32,8 +32,8 @@
 // receiver that comes late has the right roll-over count for at least 10 minutes
 // of sound (RFC 3711, section 3.3.1).
 //
-// A Manager may be used from any goroutine. One goroutine a forwarder sends; two
-// more hear what comes back of the pictures. Keys are never logged.
+// A Manager may be used from any goroutine. One goroutine a forwarder sends; at
+// most two more hear what comes back of the pictures. Keys are never logged.
 package forward
 
 import (

@@ -93,19 +93,18 @@ func (m *Manager) start(ctx context.Context, rm room, o Options) (Info, error) {
 		o.Rendition = s.Renditions[0].Name // there is one
 	}
 	f := newForwarder(m, rm, Running{ID: newID(), Options: o, Address: address, StartedAt: time.Now()})
-	if err := m.admit(f); err != nil {
+	if err := f.open(); err != nil {
 		return Info{}, err
 	}
-	if err = f.open(); err == nil {
-		if err = f.subscribe(); err != nil {
-			f.closeSockets()
-			err = fmt.Errorf("forward: subscribe: %w", err)
-		}
+	if err := m.admit(f); err != nil { // from here on others see it
+		f.closeSockets()
+		return Info{}, err
 	}
-	if err != nil {
+	if err := f.subscribe(); err != nil {
+		f.closeSockets()
 		m.forget(f)
 		close(f.done)
-		return Info{}, err
+		return Info{}, fmt.Errorf("forward: subscribe: %w", err)
 	}
 	go f.run()
 	m.cfg.Logger.Info("forwarder started", "room", rm.ID(), "forwarder", f.is.ID, "host", o.Host, "address", address)

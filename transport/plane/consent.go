@@ -8,8 +8,8 @@ import (
 
 // renewed answers a check by which a client keeps its consent to a path that media
 // takes already (RFC 7675, section 5.1), as ICE would, and reports whether it did:
-// two or three clients in a second ask, and each question would wake two
-// goroutines of ICE to say the same. Whatever may mean more than that is for ICE.
+// every client asks every few seconds, and each question would wake two goroutines
+// of ICE to say the same. Whatever may mean more than that is for ICE.
 func (s *Socket) renewed(l *leg, r *route, d *inDatagram) bool {
 	if r == nil || len(d.data) < 20 || binary.BigEndian.Uint16(d.data) != uint16(stun.BindingRequest.Value()) {
 		return false
