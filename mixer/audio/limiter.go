@@ -35,7 +35,7 @@ const Lookahead = ahead*segment + tapsNext
 // Limiter keeps a mix below a true peak of -1 dBTP (ITU-R BS.1770-4, annex 2)
 // without clipping: it hears what comes before it is heard, and has the gain
 // down in time and smoothly. Afterwards the gain stays down for 15 ms and comes
-// back within half a second. Both channels have one gain. What is below the
+// back with a time constant of 200 ms. Both channels have one gain. What is below the
 // ceiling passes unchanged, bit by bit, delayed by Lookahead. Samples that are
 // no number or beyond 80 dB over full scale become silence. The zero value is
 // at rest.

@@ -122,7 +122,7 @@ func (b *Buffer) Push(now time.Time, seq uint16, ts uint32, samples int, payload
 	b.measure(at, &p, sure)
 	if !first && p.seq > high+1 && sure {
 		// What repairs the one before, if it was lost, is in this packet.
-		b.varies.add(at, at-span(p.media-p.samples))
+		b.varies.insert(at, at-span(p.media-p.samples))
 	}
 	if !b.admit(&p, payload) {
 		b.stats.Late++
@@ -145,16 +145,14 @@ func (b *Buffer) PushRepair(now time.Time, seq uint16, ts uint32, samples int, p
 	if samples < MinSamples || samples > MaxSamples || len(payload) > MaxPayload || !b.line.started {
 		return false
 	}
-	if d := b.line.distance(seq); d < -ringSize || d > ringSize {
+	d := b.line.distance(seq)
+	if d < -ringSize || d > ringSize || b.known(b.line.high+int64(d)) {
 		return false
 	}
 	at := b.since(now)
-	if b.known(b.line.high + int64(b.line.distance(seq))) {
-		return false
-	}
 	p := slot{wire: ts, samples: int64(samples), arrived: at, held: true}
 	if sure := b.place(at, seq, &p); sure && p.seq >= b.turn-repairMemory {
-		b.varies.add(at, at-span(p.media))
+		b.varies.insert(at, at-span(p.media))
 	}
 	if !b.admit(&p, payload) {
 		return false

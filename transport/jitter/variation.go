@@ -23,6 +23,7 @@ type variation struct {
 	ring   [windowPackets]arrival
 	head   int // index of the oldest
 	sorted []time.Duration
+	last   time.Duration // transit of the packet that came last
 	jitter time.Duration
 }
 
@@ -32,11 +33,17 @@ func newVariation(window time.Duration) *variation {
 
 // add takes the transit of a packet that arrived at.
 func (v *variation) add(at, transit time.Duration) {
-	if n := len(v.sorted); n > 0 {
-		last := v.ring[(v.head+n-1)%windowPackets].transit
+	if len(v.sorted) > 0 {
 		// RFC 3550, section 6.4.1: J += (|D| - J) / 16.
-		v.jitter += ((transit - last).Abs() - v.jitter) / 16
+		v.jitter += ((transit - v.last).Abs() - v.jitter) / 16
 	}
+	v.last = transit
+	v.insert(at, transit)
+}
+
+// insert has a transit count in the window that is none of a packet from the
+// network, such as that of what a packet repairs.
+func (v *variation) insert(at, transit time.Duration) {
 	for len(v.sorted) > 0 && (len(v.sorted) == windowPackets || at-v.ring[v.head].at > v.window) {
 		v.evict()
 	}

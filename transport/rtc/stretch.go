@@ -77,7 +77,7 @@ func (a *audioIn) adjust(now time.Time, p *jitter.Packet, filled int) {
 		a.have -= n
 		a.shortened.Add(uint64(n))
 	}
-	if n > 0 {
+	if n > 0 && severity[a.last] < severity[mixer.Stretched] {
 		a.last = mixer.Stretched
 	}
 	a.stretch.cut(now, n, p.Samples)
